@@ -1,0 +1,1 @@
+//! Contract suites, fault injection and fixtures for implementors of the seams.

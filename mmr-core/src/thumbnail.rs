@@ -1,0 +1,4 @@
+//! Thumbnails.
+/// x
+#[derive(Clone, Debug, Default)]
+pub struct ThumbnailPolicy;
