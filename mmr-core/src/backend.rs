@@ -1,5 +1,6 @@
 //! Ready implementations of the seams. Each is one directory, gated by one line here.
 
+mod board;
 pub mod memory;
 #[cfg(feature = "fs")]
 pub mod object_store;

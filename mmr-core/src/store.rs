@@ -1,8 +1,9 @@
 //! The seam to everything the repository remembers.
 //!
 //! [`MediaStore`] is the sum of small facets; each service holds only the facet it needs. What all of them promise:
-//! - A method is one atomic unit of work: it takes effect wholly or not at all, and when it has returned `Ok` its
-//!   effect survives a crash. No transaction crosses the trait.
+//! - A method is one atomic unit of work: it takes effect wholly or not at all, also when its future is dropped, and
+//!   when it has returned `Ok` its effect survives a crash. No transaction crosses the trait. After an error that says
+//!   nothing else, the effect may be there: callers repeat the call or look.
 //! - Races are decided inside the store, by unique indexes and insert outcomes, never by a lock outside it.
 //! - Time is always an argument.
 //! - Absence is `Option` or an empty answer, not an error.
@@ -75,7 +76,7 @@ impl<T: ?Sized> MediaStore for T where
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// Two writers wanted the same thing, and trying again is the remedy.
+    /// Two writers wanted the same thing, and trying again, with a fresh name where one was given, is the remedy.
     #[error("conflicting change to {what}")]
     Conflict {
         /// What both wanted to change.

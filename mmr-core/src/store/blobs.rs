@@ -18,15 +18,16 @@ pub trait BlobIndex: fmt::Debug + Send + Sync + 'static {
     async fn forget(&self, garbage: &[BlobLocation]) -> Result<(), StoreError>;
 
     /// Those of `keys` that no blob in `datastore` has and that are not on the garbage list: orphans, if they are old
-    /// enough to belong to no upload in flight.
+    /// enough to belong to no upload in flight. In the order of `keys`.
     async fn unreferenced(
         &self,
         datastore: &DatastoreId,
         keys: &[BlobKey],
     ) -> Result<Vec<BlobKey>, StoreError>;
 
-    /// Points a blob to a copy of its bytes; the old location becomes garbage as of `now`. False, and nothing done,
-    /// when the blob is not at `from` any more.
+    /// Points a blob to a copy of its bytes; the old location becomes garbage as of `now`, and the new one leaves the
+    /// garbage list, should it be there. False, and nothing done, when the blob is not at `from` any more.
+    /// A location that another blob lies at is a [`StoreError::Conflict`].
     async fn relocate(
         &self,
         blob: &ContentHash,
@@ -38,7 +39,7 @@ pub trait BlobIndex: fmt::Debug + Send + Sync + 'static {
     /// What lies in a datastore, garbage not counted. Cheap: sums are kept, not computed.
     async fn datastore_usage(&self, datastore: &DatastoreId) -> Result<DatastoreUsage, StoreError>;
 
-    /// Datastores that any blob lies in. A server refuses to start when one of them is not configured.
+    /// Datastores that any blob lies in, in order. A server refuses to start when one of them is not configured.
     async fn datastores(&self) -> Result<Vec<DatastoreId>, StoreError>;
 }
 

@@ -10,11 +10,13 @@ use crate::types::{BlobRecord, Timestamp};
 /// Exports and their parts.
 #[async_trait]
 pub trait ExportIndex: fmt::Debug + Send + Sync + 'static {
-    /// Starts an export of everything that `entity` (a user ID or server name) has.
+    /// Starts an export of everything that `entity` (a user ID or server name) has. An `id` that is in use is a
+    /// [`StoreError::Conflict`].
     async fn create_export(&self, id: &str, entity: &str, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Adds part number `index` called `name`. [`Inserted::BlobGone`] when there is no such export;
-    /// [`super::Refusal::Taken`] when there is such a part.
+    /// Adds part number `index` called `name`. [`Inserted::BlobGone`] when there is no such export, or the blob to
+    /// link is not there; [`super::Refusal::Taken`] when there is such a part; otherwise like
+    /// [`super::MediaIndex::insert`]. Quarantine and quota play no part.
     async fn add_part(
         &self,
         id: &str,

@@ -10,7 +10,7 @@ use crate::types::Timestamp;
 /// Named leases.
 #[async_trait]
 pub trait LeaseIndex: fmt::Debug + Send + Sync + 'static {
-    /// Takes or renews a lease until `now + ttl`. False when another holder has it at `now`.
+    /// Takes or renews a lease until `now + ttl`, when others may take it. False when another holder has it at `now`.
     async fn try_lease(
         &self,
         name: &str,

@@ -21,22 +21,27 @@ pub trait MediaIndex: fmt::Debug + Send + Sync + 'static {
     async fn upload_facts(&self, probe: &UploadProbe) -> Result<UploadFacts, StoreError>;
 
     /// Records media in one transaction. Checks, in this order, and refuses with the first that fails:
-    /// 1. the name is not taken by stored media ([`Refusal::Taken`]);
+    /// 1. the name is in use neither by stored media nor, without `fills_reservation`, by a reservation, be it expired
+    ///    ([`Refusal::Taken`]);
     /// 2. with `fills_reservation`, a reservation of that name by that uploader exists and has not expired at
     ///    `created` ([`Refusal::NotReserved`]); it is used up by the insert;
     /// 3. no media with the same hash is quarantined ([`Refusal::Quarantined`]);
-    /// 4. the uploader stays within `quota`, this media included ([`Refusal::QuotaExceeded`]).
+    /// 4. the blob to link is there ([`Inserted::BlobGone`]);
+    /// 5. the uploader, if there is one, stays within `quota`, this media included ([`Refusal::QuotaExceeded`]).
     ///
-    /// Then stores the new blob, or links the one that is there (answering its location, so that the caller can remove
-    /// an object that lost the race), or answers [`Inserted::BlobGone`] when the blob to link is not there.
-    /// A stored blob's location leaves the garbage list, should it be there.
+    /// Then stores the new blob, or links the one that is there, answering its location, so that the caller can remove
+    /// an object that lost the race. (A call that is repeated because its outcome was lost may find the very object it
+    /// brought: compare the locations before removing anything.)
+    /// A stored blob's location leaves the garbage list, should it be there. A location that another blob lies at is a
+    /// [`StoreError::Conflict`].
     async fn insert(&self, media: &NewMedia) -> Result<Inserted, StoreError>;
 
     /// Records that match, a page at a time, in the order of `page`.
     async fn list(&self, filter: &MediaFilter, page: &Page) -> Result<Vec<MediaRecord>, StoreError>;
 
-    /// Removes up to `limit` matching records. Blobs that nothing refers to any more go too, with the thumbnails made
-    /// from them, and their locations enter the garbage list as of `now`, in the same transaction.
+    /// Removes up to `limit` matching records, the oldest first. Thumbnails made from bytes that no media has any more
+    /// go too, then blobs that nothing refers to, whose locations enter the garbage list as of `now`: all in the same
+    /// transaction.
     async fn remove(&self, filter: &MediaFilter, limit: u32, now: Timestamp) -> Result<Removed, StoreError>;
 
     /// Notes that the media of these blobs was read. An older time than the recorded one is ignored, an unknown blob
@@ -67,7 +72,7 @@ pub struct UploadFacts {
     /// The blob with these bytes, if it is stored already.
     pub blob: Option<BlobRecord>,
     /// Media by the same uploader on the same origin with the same bytes, type and name that has neither restriction
-    /// nor expiry. The oldest, when there are several.
+    /// nor expiry. The oldest, when there are several; none without an uploader.
     pub same: Option<MediaRecord>,
     /// Bytes and number of files of the uploader; zero for none.
     pub usage: super::MediaUsage,
@@ -94,7 +99,7 @@ pub struct NewMedia {
     pub restriction: Option<Restriction>,
     /// When it ceases to exist (MSC4425).
     pub expires: Option<Timestamp>,
-    /// The name was reserved, and the insert uses the reservation up.
+    /// The name was reserved by the uploader, and the insert uses the reservation up.
     pub fills_reservation: bool,
     /// What the uploader may have altogether.
     pub quota: QuotaCap,
@@ -145,7 +150,7 @@ pub enum Inserted {
 /// Why an insert recorded nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Media is stored under that name already.
+    /// The name is in use already.
     Taken,
     /// The name is not reserved by that user, or no longer.
     NotReserved,
@@ -170,9 +175,9 @@ pub struct MediaFilter {
     pub hash: Option<ContentHash>,
     /// Stored before this moment.
     pub created_before: Option<Timestamp>,
-    /// Last read before this moment; media that was never read counts as read when it was stored.
+    /// Last read before this moment. Reading is noted by bytes ([`MediaIndex::touch`]), and storing counts as reading.
     pub unused_since: Option<Timestamp>,
-    /// Expired at this moment (MSC4425).
+    /// Expired at this moment (MSC4425): `expires` is not after it.
     pub expired_at: Option<Timestamp>,
     /// Larger than this many bytes.
     pub larger_than: Option<u64>,
@@ -195,7 +200,7 @@ pub struct Page {
     pub limit: u32,
 }
 
-/// What answers are ordered by; ties are broken by MXC URI, ascending.
+/// What answers are ordered by; ties are broken by MXC URI, ascending whatever the direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// Time of storing.
@@ -203,16 +208,16 @@ pub enum Order {
     Created,
     /// Size in bytes.
     Size,
-    /// Time of last reading, or of storing when never read.
+    /// Time of last reading, as in [`MediaFilter::unused_since`].
     LastRead,
-    /// MXC URI.
+    /// MXC URI: bytewise by server name, then by media ID.
     Mxc,
 }
 
 /// What a removal removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
-    /// Names of the removed records.
+    /// Names of the removed media, the oldest first.
     pub mxcs: Vec<Mxc>,
     /// Number of blobs that nothing refers to any more, thumbnails included.
     pub blobs: u64,

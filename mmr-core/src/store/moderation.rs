@@ -11,8 +11,9 @@ use crate::types::{Mxc, Timestamp};
 /// What moderators say about media.
 #[async_trait]
 pub trait ModerationIndex: fmt::Debug + Send + Sync + 'static {
-    /// Quarantines the media that matches `filter` and all media with the same bytes, whatever its origin, or lifts
-    /// the quarantine of just those. Pinned media is spared. Answers the names whose state changed.
+    /// Imposes quarantine on the media that matches `filter` and on all media with the same bytes, whatever its name;
+    /// pinned media is spared, but not its unpinned copies. Or lifts the quarantine of just the media that matches,
+    /// pinned or not. Answers the names whose state changed, in order.
     async fn set_quarantine(
         &self,
         filter: &MediaFilter,
@@ -35,7 +36,8 @@ pub enum Quarantine {
         by: OwnedUserId,
         /// Now.
         at: Timestamp,
-        /// Only media of servers in this list, when it is given: what a homeserver's own moderators may touch.
+        /// Only media of servers in this list, when it is given: what a homeserver's own moderators may touch. Other
+        /// media does not count as matching the filter either.
         only_origins: Option<Vec<ruma::OwnedServerName>>,
     },
     /// Give back.

@@ -21,7 +21,7 @@ pub trait PreviewIndex: fmt::Debug + Send + Sync + 'static {
     /// Remembers a preview. One of the same URL, language and moment is replaced.
     async fn put_preview(&self, preview: &PreviewRecord) -> Result<(), StoreError>;
 
-    /// Forgets up to `limit` previews taken before `before`. Answers how many.
+    /// Forgets up to `limit` previews taken before `before`, the oldest first. Answers how many.
     async fn remove_previews(&self, before: Timestamp, limit: u32) -> Result<u32, StoreError>;
 }
 

@@ -13,8 +13,8 @@ pub trait TaskIndex: fmt::Debug + Send + Sync + 'static {
     /// Adds a task that may run from `not_before` on. Answers its ID, larger than all before it.
     async fn enqueue(&self, task: &NewTask) -> Result<u64, StoreError>;
 
-    /// Hands the oldest task that is due, unfinished and not held by anybody at `now` to `holder` for `ttl`. No two
-    /// holders have one task at the same time.
+    /// Hands the oldest task (by ID) that is due, unfinished and not held by anybody at `now` to `holder` until
+    /// `now + ttl`, when others may claim it again. No two holders have one task at the same time.
     async fn claim(
         &self,
         holder: &str,
@@ -22,7 +22,8 @@ pub trait TaskIndex: fmt::Debug + Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Option<TaskRecord>, StoreError>;
 
-    /// Extends a claim and records `progress` (JSON). False when `holder` does not hold the task any more.
+    /// Extends a claim and records `progress` (JSON). False when `holder` does not hold the task any more: it was
+    /// finished, or its claim ran out and somebody else has claimed it.
     async fn renew(
         &self,
         id: u64,

@@ -18,8 +18,9 @@ pub trait ThumbnailIndex: fmt::Debug + Send + Sync + 'static {
     /// [`super::MediaIndex::insert`]. Quarantine and quota play no part.
     async fn insert_thumbnail(&self, thumbnail: &NewThumbnail) -> Result<Inserted, StoreError>;
 
-    /// Removes up to `limit` thumbnails whose source is media that matches `filter`, and that were rendered before
-    /// `rendered_before`. Locations of blobs left unused enter the garbage list as of `now` in the same transaction.
+    /// Removes up to `limit` thumbnails whose bytes were rendered before `rendered_before` and whose source any media
+    /// has that matches `filter`, the oldest first. Locations of blobs left unused enter the garbage list as of `now` in
+    /// the same transaction. [`Removed::mxcs`] stays empty.
     async fn remove_thumbnails(
         &self,
         filter: &MediaFilter,

@@ -11,7 +11,8 @@ use crate::types::{Reservation, Timestamp};
 /// Reservations.
 #[async_trait]
 pub trait UploadIndex: fmt::Debug + Send + Sync + 'static {
-    /// Records a reservation, unless its owner has `max_pending` unexpired ones at its time of creation already.
+    /// Records a reservation, unless its name is in use, be it by an expired reservation, or its owner has
+    /// `max_pending` unexpired ones at its time of creation already.
     /// Concurrent calls for one owner never exceed the limit together.
     async fn reserve(
         &self,
@@ -22,7 +23,7 @@ pub trait UploadIndex: fmt::Debug + Send + Sync + 'static {
     /// Number of unexpired reservations of `owner` at `now`.
     async fn pending(&self, owner: &UserId, now: Timestamp) -> Result<u32, StoreError>;
 
-    /// Removes up to `limit` reservations that have expired at `now`. Answers how many.
+    /// Removes up to `limit` reservations that have expired at `now`, those first that expired first. Answers how many.
     async fn expire(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError>;
 }
 

@@ -16,7 +16,8 @@ pub trait UsageIndex: fmt::Debug + Send + Sync + 'static {
     /// What is stored of `origin`, thumbnails not counted.
     async fn usage_of_server(&self, origin: &ServerName) -> Result<MediaUsage, StoreError>;
 
-    /// Users of `origin` with what they have uploaded, ordered by user ID, behind `after`, at most `limit`.
+    /// Users whose ID is of `origin` with what they have uploaded, ordered by user ID, behind `after`, at most `limit`.
+    /// Users who have nothing are left out.
     async fn usage_by_user(
         &self,
         origin: &ServerName,
