@@ -1,0 +1,3 @@
+//! Limits and choices of the operator.
+
+pub use crate::thumbnail::ThumbnailPolicy;

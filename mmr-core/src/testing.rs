@@ -1,0 +1,4 @@
+//! Fixtures, fakes and contract suites.
+
+#[cfg(feature = "images")]
+pub mod images;

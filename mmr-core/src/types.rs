@@ -1,0 +1,3 @@
+//! Values without I/O.
+
+pub mod thumbnail;
