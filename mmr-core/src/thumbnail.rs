@@ -24,15 +24,14 @@
 
 pub mod formats;
 pub mod geometry;
-pub mod policy;
 pub mod pool;
 pub mod render;
 mod service;
 pub mod spec;
 
-pub use self::policy::ThumbnailPolicy;
 pub use self::pool::{RenderLimits, RenderPool, Ticket};
 pub use self::render::{RenderError, RenderTask, Rendered, Renderer};
 pub(crate) use self::service::{Inner, KnownThumbnails};
 pub use self::service::{Thumbnail, Thumbnails};
 pub use self::spec::{EmptyThumbnail, normalise};
+pub use crate::policy::ThumbnailPolicy;

@@ -54,8 +54,13 @@ fn every_module_has_its_layer() {
 fn features_gate_whole_directories_in_one_place() {
     let allowed = ["lib.rs", "backend.rs", "testing.rs", "thumbnail/formats.rs"];
     for (path, text) in sources() {
-        let gated = text.lines().any(|line| line.contains("cfg(feature") || line.contains("cfg(any(test, feature"));
-        assert!(!gated || allowed.iter().any(|allowed| path.ends_with(allowed)), "{} has a cfg(feature)", path.display());
+        let gated =
+            text.lines().any(|line| line.contains("cfg(feature") || line.contains("cfg(any(test, feature"));
+        assert!(
+            !gated || allowed.iter().any(|allowed| path.ends_with(allowed)),
+            "{} has a cfg(feature)",
+            path.display()
+        );
     }
 }
 
@@ -86,7 +91,8 @@ fn uses_of_the_core() -> Vec<Use> {
     for (file, text) in sources() {
         let from = module_of(&file);
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
-        let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        let code: String =
+            code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
         for (index, _) in code.match_indices("crate::") {
             for to in first_segments(&code[index + "crate::".len()..]) {
                 uses.push(Use { file: file.clone(), from: from.clone(), to });
@@ -100,7 +106,8 @@ fn uses_of_the_core() -> Vec<Use> {
 /// The first segments behind `crate::`, whether one path or a braced list. Re-exports at the root count as the module
 /// that they come from.
 fn first_segments(rest: &str) -> Vec<String> {
-    let name = |text: &str| -> String { text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect() };
+    let name =
+        |text: &str| -> String { text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect() };
     let names = match rest.strip_prefix('{') {
         None => vec![name(rest)],
         Some(list) => {

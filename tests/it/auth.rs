@@ -55,9 +55,15 @@ async fn a_refusal_of_the_homeserver_is_relayed_word_for_word() {
 async fn a_homeserver_that_fails_makes_a_503_and_is_asked_again() {
     let homeserver = FakeHomeserver::start().await;
     let server = start(&homeserver, HOUR).await;
-    for (status, body) in [(500, "{}"), (502, "<html>"), (404, "<html>"), (200, "nonsense"), (401, "<html>"), (429, "")] {
+    for (status, body) in
+        [(500, "{}"), (502, "<html>"), (404, "<html>"), (200, "nonsense"), (401, "<html>"), (429, "")]
+    {
         homeserver.on("whoami a", status, body);
-        assert_eq!(server.client.get(DOWNLOAD, "a").await.error(), (503, "M_UNKNOWN".to_owned()), "{status} {body}");
+        assert_eq!(
+            server.client.get(DOWNLOAD, "a").await.error(),
+            (503, "M_UNKNOWN".to_owned()),
+            "{status} {body}"
+        );
     }
     homeserver.add_user("a", "@alice:example.org");
     assert_eq!(server.client.get(DOWNLOAD, "a").await.error(), (404, "M_NOT_FOUND".to_owned()));
@@ -75,7 +81,11 @@ async fn a_homeserver_that_is_not_there_makes_a_503() {
 async fn an_application_service_acts_as_its_users_each_on_their_own() {
     let homeserver = FakeHomeserver::start().await;
     homeserver.on("whoami as user_id=%40one%3Aexample.org", 200, r#"{"user_id":"@one:example.org"}"#);
-    homeserver.on("whoami as user_id=%40two%3Aexample.org", 403, r#"{"errcode":"M_FORBIDDEN","error":"not yours"}"#);
+    homeserver.on(
+        "whoami as user_id=%40two%3Aexample.org",
+        403,
+        r#"{"errcode":"M_FORBIDDEN","error":"not yours"}"#,
+    );
     let server = start(&homeserver, HOUR).await;
     let one = server.client.get(&format!("{DOWNLOAD}?user_id=@one:example.org"), "as").await;
     assert_eq!(one.error(), (404, "M_NOT_FOUND".to_owned()));
@@ -86,7 +96,9 @@ async fn an_application_service_acts_as_its_users_each_on_their_own() {
 #[tokio::test]
 async fn logout_passes_through_and_the_token_is_forgotten_at_once() {
     let homeserver = FakeHomeserver::start().await;
-    for (path, what) in [("/_matrix/client/v3/logout", "logout"), ("/_matrix/client/r0/logout/all", "logout/all")] {
+    for (path, what) in
+        [("/_matrix/client/v3/logout", "logout"), ("/_matrix/client/r0/logout/all", "logout/all")]
+    {
         homeserver.add_user("a", "@alice:example.org");
         homeserver.on(what, 200, r#"{"x":1}"#);
         let server = start(&homeserver, HOUR).await;

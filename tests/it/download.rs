@@ -13,7 +13,10 @@ fn legacy(uri: &str) -> String {
 }
 
 fn public() -> ServerPolicy {
-    ServerPolicy { uploads: UploadPolicy { freeze: false, ..UploadPolicy::default() }, ..ServerPolicy::default() }
+    ServerPolicy {
+        uploads: UploadPolicy { freeze: false, ..UploadPolicy::default() },
+        ..ServerPolicy::default()
+    }
 }
 
 #[tokio::test]
@@ -21,8 +24,16 @@ async fn a_download_takes_a_token_before_anything_else_is_looked_at() {
     let server = TestServer::start().await;
     for path in ["example.org/unknown", "example.org/..", "%00/x", "example.org/x?timeout_ms=nonsense"] {
         let target = authenticated(path);
-        assert_eq!(server.client.get(&target, "").await.error(), (401, "M_MISSING_TOKEN".to_owned()), "{path}");
-        assert_eq!(server.client.get(&target, "wrong").await.error(), (401, "M_UNKNOWN_TOKEN".to_owned()), "{path}");
+        assert_eq!(
+            server.client.get(&target, "").await.error(),
+            (401, "M_MISSING_TOKEN".to_owned()),
+            "{path}"
+        );
+        assert_eq!(
+            server.client.get(&target, "wrong").await.error(),
+            (401, "M_UNKNOWN_TOKEN".to_owned()),
+            "{path}"
+        );
     }
     let thumbnail = "/_matrix/client/v1/media/thumbnail/example.org/x";
     assert_eq!(server.client.get(thumbnail, "").await.error(), (401, "M_MISSING_TOKEN".to_owned()));
@@ -82,7 +93,8 @@ async fn media_from_before_the_freeze_stays_public() {
         ServerPolicy::default(),
     ));
     for version in ["v3", "r0", "v1"] {
-        let target = format!("/_matrix/media/{version}/download/{uri}?allow_remote=false&allow_redirect=true");
+        let target =
+            format!("/_matrix/media/{version}/download/{uri}?allow_remote=false&allow_redirect=true");
         assert_eq!(server.client.get(&target, "").await.body, "x");
     }
     assert_eq!(server.client.get(&authenticated(&uri), ALICE).await.body, "x");
@@ -96,7 +108,8 @@ async fn an_unchanged_file_is_not_sent_again() {
     let etag = first.header("ETag");
     assert!(etag.starts_with('"') && etag.len() > 60, "{etag} is no strong validator");
     assert_eq!(first.header("Cache-Control"), "private, max-age=31536000, immutable");
-    let again = server.client.call(Method::GET, &authenticated(&uri)).token(ALICE).header("If-None-Match", etag);
+    let again =
+        server.client.call(Method::GET, &authenticated(&uri)).token(ALICE).header("If-None-Match", etag);
     let again = again.send().await;
     assert_eq!((again.status, again.body.len()), (StatusCode::NOT_MODIFIED, 0));
     assert_eq!(again.header("ETag"), etag);
@@ -109,7 +122,9 @@ async fn head_tells_what_get_would_send() {
     let head = server.client.call(Method::HEAD, &authenticated(&uri)).token(ALICE).send().await;
     let get = server.client.get(&authenticated(&uri), ALICE).await;
     assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0));
-    for name in ["Content-Length", "Content-Type", "Content-Disposition", "ETag", "Accept-Ranges", "Cache-Control"] {
+    for name in
+        ["Content-Length", "Content-Type", "Content-Disposition", "ETag", "Accept-Ranges", "Cache-Control"]
+    {
         assert_eq!(head.header(name), get.header(name), "{name}");
         assert!(!head.header(name).is_empty(), "{name}");
     }
@@ -124,9 +139,15 @@ async fn every_answer_has_the_headers_that_browsers_need() {
         assert_eq!(reply.header("Access-Control-Allow-Origin"), "*", "{target}");
         assert_eq!(reply.header("Cross-Origin-Resource-Policy"), "cross-origin", "{target}");
         assert_eq!(reply.header("X-Content-Type-Options"), "nosniff", "{target}");
-        assert!(reply.header("Content-Security-Policy").starts_with("sandbox; default-src 'none';"), "{target}");
+        assert!(
+            reply.header("Content-Security-Policy").starts_with("sandbox; default-src 'none';"),
+            "{target}"
+        );
     }
-    assert_eq!(server.client.get(&authenticated(&uri), ALICE).await.header("Content-Disposition"), "attachment");
+    assert_eq!(
+        server.client.get(&authenticated(&uri), ALICE).await.header("Content-Disposition"),
+        "attachment"
+    );
 }
 
 #[tokio::test]
@@ -141,7 +162,12 @@ async fn a_name_in_the_path_wins_over_the_uploaded_one() {
 #[tokio::test]
 async fn options_succeed_everywhere_without_running_anything() {
     let server = TestServer::start().await;
-    for path in ["/_matrix/media/v3/upload", "/_matrix/client/v1/media/download/a/b", "/_matrix/client/versions", "/x"] {
+    for path in [
+        "/_matrix/media/v3/upload",
+        "/_matrix/client/v1/media/download/a/b",
+        "/_matrix/client/versions",
+        "/x",
+    ] {
         let reply = server.client.call(Method::OPTIONS, path).send().await;
         assert_eq!(reply.status, StatusCode::NO_CONTENT, "{path}");
         assert!(reply.header("Access-Control-Allow-Headers").contains("Authorization"));

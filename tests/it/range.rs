@@ -79,14 +79,16 @@ async fn an_unchanged_file_is_304_whatever_the_range() {
 #[tokio::test]
 async fn head_ignores_ranges() {
     let (server, target) = served().await;
-    let reply = server.client.call(Method::HEAD, &target).token(ALICE).header("Range", "bytes=0-0").send().await;
+    let reply =
+        server.client.call(Method::HEAD, &target).token(ALICE).header("Range", "bytes=0-0").send().await;
     assert_eq!((reply.status, reply.header("Content-Length")), (StatusCode::OK, "10"));
 }
 
 #[tokio::test]
 async fn a_large_file_is_served_from_any_offset() {
     let server = TestServer::start().await;
-    let body: bytes::Bytes = (0..3_000_000u32).map(|i| u8::try_from(i % 251).unwrap()).collect::<Vec<_>>().into();
+    let body: bytes::Bytes =
+        (0..3_000_000u32).map(|i| u8::try_from(i % 251).unwrap()).collect::<Vec<_>>().into();
     let uri = server.client.upload(ALICE, "video/webm", body.clone()).await;
     let target = format!("/_matrix/client/v1/media/download/{uri}");
     for (start, end) in [(0, 2_999_999), (1_234_567, 2_345_678), (2_999_999, 2_999_999)] {

@@ -31,7 +31,8 @@ async fn put(server: &TestServer, token: &str, uri: &str, body: &'static str) ->
 async fn what_is_uploaded_comes_back_as_it_was() {
     let server = TestServer::start().await;
     for prefix in ["/_matrix/media/v3", "/_matrix/media/r0", "/_matrix/media/v1"] {
-        let call = server.client.call(Method::POST, &format!("{prefix}/upload?filename=my+cat.png")).token(ALICE);
+        let call =
+            server.client.call(Method::POST, &format!("{prefix}/upload?filename=my+cat.png")).token(ALICE);
         let reply = call.header("Content-Type", "image/png").body(prefix).send().await;
         assert_eq!(reply.status, StatusCode::OK);
         let got = server.client.get(&download(&reply.content_uri()), BOB).await;
@@ -90,7 +91,9 @@ async fn the_same_bytes_of_different_users_are_stored_once() {
 #[tokio::test]
 async fn uploading_takes_a_token_of_a_member() {
     let server = TestServer::start().await;
-    for (method, path) in [(Method::POST, UPLOAD), (Method::POST, CREATE), (Method::PUT, "/_matrix/media/v3/upload/a.b/c")] {
+    for (method, path) in
+        [(Method::POST, UPLOAD), (Method::POST, CREATE), (Method::PUT, "/_matrix/media/v3/upload/a.b/c")]
+    {
         let error = |token| {
             let call = server.client.call(method.clone(), path).token(token);
             async { call.send().await.error() }
@@ -103,8 +106,12 @@ async fn uploading_takes_a_token_of_a_member() {
 
 #[tokio::test]
 async fn an_upload_over_the_limit_is_refused_with_and_without_a_declared_length() {
-    let server = TestServer::with_policy(policy(UploadPolicy { max_bytes: Some(4), ..UploadPolicy::default() })).await;
-    assert_eq!(server.client.call(Method::POST, UPLOAD).token(ALICE).body("1234").send().await.status, StatusCode::OK);
+    let server =
+        TestServer::with_policy(policy(UploadPolicy { max_bytes: Some(4), ..UploadPolicy::default() })).await;
+    assert_eq!(
+        server.client.call(Method::POST, UPLOAD).token(ALICE).body("1234").send().await.status,
+        StatusCode::OK
+    );
     let declared = server.client.call(Method::POST, UPLOAD).token(ALICE).body("12345").send().await;
     assert_eq!(declared.error(), (413, "M_TOO_LARGE".to_owned()));
     let chunks = futures_util::stream::iter(["123", "45"].map(bytes::Bytes::from));
@@ -114,7 +121,8 @@ async fn an_upload_over_the_limit_is_refused_with_and_without_a_declared_length(
 
 #[tokio::test]
 async fn an_upload_under_the_minimum_is_refused() {
-    let server = TestServer::with_policy(policy(UploadPolicy { min_bytes: 3, ..UploadPolicy::default() })).await;
+    let server =
+        TestServer::with_policy(policy(UploadPolicy { min_bytes: 3, ..UploadPolicy::default() })).await;
     let reply = server.client.call(Method::POST, UPLOAD).token(ALICE).body("12").send().await;
     assert_eq!(reply.error(), (400, "M_UNKNOWN".to_owned()));
 }
@@ -153,7 +161,9 @@ async fn a_name_that_was_never_reserved_cannot_be_filled() {
 
 #[tokio::test]
 async fn there_are_only_so_many_reserved_names_per_user() {
-    let server = TestServer::with_policy(policy(UploadPolicy { max_pending: Some(1), ..UploadPolicy::default() })).await;
+    let server =
+        TestServer::with_policy(policy(UploadPolicy { max_pending: Some(1), ..UploadPolicy::default() }))
+            .await;
     let uri = create(&server, ALICE).await.content_uri();
     assert_eq!(create(&server, ALICE).await.error(), (429, "M_LIMIT_EXCEEDED".to_owned()));
     assert_eq!(create(&server, BOB).await.status, StatusCode::OK);
@@ -210,7 +220,10 @@ async fn config_tells_the_upload_limit_to_members() {
     for path in ["/_matrix/client/v1/media/config", "/_matrix/media/v3/config", "/_matrix/media/r0/config"] {
         assert_eq!(server.client.get(path, ALICE).await.json(), serde_json::json!({ "m.upload.size": 1234 }));
         assert_eq!(server.client.get(path, "").await.error(), (401, "M_MISSING_TOKEN".to_owned()));
-        assert_eq!(server.client.get(path, GUEST).await.error(), (403, "M_GUEST_ACCESS_FORBIDDEN".to_owned()));
+        assert_eq!(
+            server.client.get(path, GUEST).await.error(),
+            (403, "M_GUEST_ACCESS_FORBIDDEN".to_owned())
+        );
     }
     assert_eq!(SERVER_NAME, "example.org");
 }

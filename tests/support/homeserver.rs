@@ -97,11 +97,14 @@ impl FakeHomeserver {
         };
         let mut state = self.state();
         state.asked.push(what.clone());
-        let unknown = || (StatusCode::UNAUTHORIZED, r#"{"errcode":"M_UNKNOWN_TOKEN","error":"?"}"#.to_owned());
+        let unknown =
+            || (StatusCode::UNAUTHORIZED, r#"{"errcode":"M_UNKNOWN_TOKEN","error":"?"}"#.to_owned());
         let (status, body) = state.answers.get(&what).cloned().unwrap_or_else(unknown);
         let mut response = Response::new(Full::from(body));
         *response.status_mut() = status;
-        response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
         response
     }
 

@@ -7,5 +7,5 @@ mod server;
 pub use self::{
     client::{Client, Reply},
     homeserver::FakeHomeserver,
-    server::{ALICE, BOB, GUEST, SERVER_NAME, TestServer, TestServerBuilder, Scratch},
+    server::{ALICE, BOB, GUEST, SERVER_NAME, Scratch, TestServer, TestServerBuilder},
 };

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
-use super::ThumbnailPolicy;
+use crate::policy::ThumbnailPolicy;
 use crate::types::ThumbnailSpec;
 
 /// Makes thumbnails of some family of formats.

@@ -1,7 +1,7 @@
 //! From the size that a client asks for to the one that is made.
 
-use super::ThumbnailPolicy;
 use super::geometry;
+use crate::policy::ThumbnailPolicy;
 use crate::types::{Method, Size, ThumbnailRequest, ThumbnailSpec};
 
 /// Width or height is zero.

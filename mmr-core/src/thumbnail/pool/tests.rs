@@ -105,22 +105,25 @@ impl Bench {
         self.begun.recv().await.unwrap();
     }
 
-    /// Starts `count` renderings and lets one end whenever one has begun. The first to begin waits for
-    /// company as long as there is any to come.
-    async fn most_running_of(&mut self, count: usize) -> usize {
+    /// Runs eight renderings of which `together` are expected to run at once, and says how many did.
+    async fn most_running(&mut self, together: usize) -> usize {
         let mut tasks = JoinSet::new();
-        for _ in 0..count {
+        for _ in 0..8 {
             tasks.spawn(self.render());
         }
-        self.begun().await;
-        let at_first = self.pool.clone();
-        // All that may begin have: each either holds memory, or waits for it or for a worker.
-        while at_first.shared.workers.available_permits() > 0 {
+        for _ in 0..together {
+            self.begun().await;
+        }
+        // Those that hold a worker have begun, or are about to find out whether there is memory.
+        while self.pool.shared.workers.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
-        for _ in 1..count {
+        for _ in together..8 {
             self.release(Ending::Well);
             self.begun().await;
+        }
+        for _ in 1..together {
+            self.release(Ending::Well);
         }
         self.release(Ending::Well);
         for result in tasks.join_all().await {
@@ -177,7 +180,7 @@ async fn a_dropped_ticket_gives_its_place_back() {
 #[tokio::test]
 async fn no_more_run_at_once_than_there_are_workers() {
     let mut bench = Bench::new(2, 6);
-    assert_eq!(bench.most_running_of(8).await, 2);
+    assert_eq!(bench.most_running(2).await, 2);
 }
 
 #[tokio::test]
@@ -275,13 +278,13 @@ async fn a_panic_fails_one_rendering_and_frees_everything() {
 #[tokio::test]
 async fn renderings_that_do_not_fit_the_budget_together_run_one_after_the_other() {
     let mut bench = Bench::with_cost(4, 4, 6 * MIB, 0);
-    assert_eq!(bench.most_running_of(8).await, 1);
+    assert_eq!(bench.most_running(1).await, 1);
 }
 
 #[tokio::test]
 async fn renderings_that_fit_the_budget_together_run_together() {
     let mut bench = Bench::with_cost(4, 4, 5 * MIB, 0);
-    assert_eq!(bench.most_running_of(8).await, 2);
+    assert_eq!(bench.most_running(2).await, 2);
 }
 
 #[tokio::test]
@@ -295,7 +298,7 @@ async fn a_rendering_that_could_never_fit_is_refused_without_running() {
 #[tokio::test]
 async fn what_a_crafted_source_might_take_makes_it_run_alone_but_not_fail() {
     let mut bench = Bench::with_cost(4, 4, MIB, 1000 * MIB);
-    assert_eq!(bench.most_running_of(8).await, 1);
+    assert_eq!(bench.most_running(1).await, 1);
 }
 
 #[tokio::test]

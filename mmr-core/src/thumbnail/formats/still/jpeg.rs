@@ -63,7 +63,7 @@ fn buffered_components(source: &[u8]) -> u64 {
                 progressive |= marker == 0xC2;
                 frames[usize::from(length - 8) / 3] = true;
             }
-            [0xDA, 0, length @ (8 | 10 | 12 | 14), count, _] if length == 6 + 2 * count => {
+            [0xDA, 0, length @ (8 | 10 | 12 | 14), count, _] if count == (length - 6) / 2 => {
                 scans[usize::from(count)] = true;
             }
             _ => {}
@@ -84,6 +84,15 @@ mod tests {
         assert_eq!(buffered_components(&images::jpeg(16, 16)), 0);
         assert_eq!(buffered_components(&images::grey_jpeg(16, 16)), 0);
         assert_eq!(buffered_components(&images::cmyk_jpeg(16, 16)), 0);
+    }
+
+    #[test]
+    fn bytes_that_only_look_like_a_header_do_no_harm() {
+        let mut source = images::jpeg(16, 16).to_vec();
+        for byte in 0..=255 {
+            source.extend([0xDA, 0, 8, byte, 0, 0xC0, 0, 11, byte, 0, 0xC0, 0, byte, 8, 0]);
+        }
+        assert!(buffered_components(&source) > 0);
     }
 
     #[test]

@@ -275,9 +275,9 @@ mod tests {
         assert_eq!((pixels.layout, pixels.data), (Layout::Rgb, vec![1, 2, 3, 4, 5, 6]));
     }
 
-    fn profile(space: &[u8; 4], len: usize) -> Vec<u8> {
+    fn profile(space: &str, len: usize) -> Vec<u8> {
         let mut profile = vec![0; len];
-        profile[16..20].copy_from_slice(space);
+        profile[16..20].copy_from_slice(space.as_bytes());
         profile[36..40].copy_from_slice(b"acsp");
         profile
     }
@@ -285,9 +285,9 @@ mod tests {
     #[test]
     fn a_profile_for_other_colours_does_not_fit() {
         let rgba = Pixels::rgba(vec![0; 4], Size::new(1, 1));
-        assert!(profile_fits(&profile(b"RGB ", 128), &rgba));
-        assert!(!profile_fits(&profile(b"CMYK", 128), &rgba));
-        assert!(!profile_fits(&profile(b"GRAY", 128), &rgba));
+        assert!(profile_fits(&profile("RGB ", 128), &rgba));
+        assert!(!profile_fits(&profile("CMYK", 128), &rgba));
+        assert!(!profile_fits(&profile("GRAY", 128), &rgba));
     }
 
     #[test]
@@ -295,6 +295,6 @@ mod tests {
         let rgba = Pixels::rgba(vec![0; 4], Size::new(1, 1));
         assert!(!profile_fits(b"", &rgba));
         assert!(!profile_fits(&[0; 200], &rgba));
-        assert!(!profile_fits(&profile(b"RGB ", MAX_PROFILE_BYTES + 1), &rgba));
+        assert!(!profile_fits(&profile("RGB ", MAX_PROFILE_BYTES + 1), &rgba));
     }
 }
