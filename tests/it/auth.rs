@@ -23,7 +23,12 @@ async fn at(base: &str, ttl: Duration) -> TestServer {
     let tokens = TokenCache::new(client.clone(), ttl, Background::new());
     let authenticator = Arc::new(tokens.clone());
     let builder = TestServerBuilder { authenticator: Some(authenticator), ..TestServerBuilder::default() };
-    builder.start_with(|tenant| Tenant { homeserver: Some(client), tokens: Some(tokens), ..tenant }).await
+    let adjust = |mut tenant: Tenant| {
+        tenant.homeserver = Some(client);
+        tenant.tokens = Some(tokens);
+        tenant
+    };
+    builder.start_with(adjust).await
 }
 
 #[tokio::test]

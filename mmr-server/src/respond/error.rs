@@ -178,9 +178,6 @@ fn status_of(error: &Error) -> (StatusCode, &'static str) {
         Error::RangeNotSatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "M_UNKNOWN"),
         Error::TooSmall { .. } | Error::NotThumbnailable(_) => (StatusCode::BAD_REQUEST, "M_UNKNOWN"),
         Error::TooManyPending | Error::Busy { .. } => (StatusCode::TOO_MANY_REQUESTS, "M_LIMIT_EXCEEDED"),
-        Error::Federation(FederationError::NotYetUploaded) => {
-            (StatusCode::GATEWAY_TIMEOUT, "M_NOT_YET_UPLOADED")
-        }
         Error::Federation(FederationError::TooLarge { .. }) => (StatusCode::BAD_GATEWAY, "M_TOO_LARGE"),
         Error::Federation(_) => (StatusCode::BAD_GATEWAY, "M_UNKNOWN"),
         Error::Store(error) if error.is_transient() => (StatusCode::SERVICE_UNAVAILABLE, "M_UNKNOWN"),
