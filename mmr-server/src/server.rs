@@ -1,7 +1,18 @@
 //! Connections: accepting, bounding and draining them.
 
-use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
+use ::metrics::gauge;
 use http::Request;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -11,7 +22,7 @@ use hyper_util::{
 use mmr_core::lifecycle::Background;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -51,41 +62,80 @@ impl Default for HttpLimits {
     }
 }
 
-/// Serves HTTP/1.1 and cleartext HTTP/2 until `stop`, then lets requests under way finish. False when some did not
-/// within the grace.
-pub async fn serve(
-    listener: TcpListener,
+/// Serves one [`MediaService`] over connections. Cheap to clone; all clones count the same connections.
+#[derive(Clone, Debug)]
+pub struct Server {
     service: MediaService,
     limits: HttpLimits,
-    stop: CancellationToken,
-) -> bool {
-    let slots = Arc::new(Semaphore::new(limits.max_connections));
-    let connections = Background::new();
-    let builder = Arc::new(builder(&limits));
-    loop {
-        let accepted = async {
-            // Closed never: the semaphore lives as long as this loop.
-            let slot = Arc::clone(&slots).acquire_owned().await.ok();
-            (slot, listener.accept().await)
-        };
-        let (slot, accepted) = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = accepted => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let connection =
-                    connection(Arc::clone(&builder), stream, service.clone(), limits, stop.clone());
-                connections.spawn(async move {
-                    connection.await;
-                    drop(slot);
-                });
-            }
-            Err(error) => pause_after(&error).await,
-        }
+    open: Arc<AtomicUsize>,
+}
+
+/// One open connection, counted.
+struct Open {
+    count: Arc<AtomicUsize>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Server {
+    /// A server without connections.
+    #[must_use]
+    pub fn new(service: MediaService, limits: HttpLimits) -> Self {
+        Self { service, limits, open: Arc::default() }
     }
-    drop(listener);
-    connections.stop(limits.shutdown_grace).await
+
+    /// Number of open connections.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Serves HTTP/1.1 and cleartext HTTP/2 until `stop`, then lets requests under way finish. False when some did not
+    /// within the grace.
+    pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) -> bool {
+        let slots = Arc::new(Semaphore::new(self.limits.max_connections));
+        let connections = Background::new();
+        let builder = Arc::new(builder(&self.limits));
+        loop {
+            let accepted = async {
+                // Never closed: the semaphore lives as long as this loop.
+                let slot = Arc::clone(&slots).acquire_owned().await.ok()?;
+                Some((slot, listener.accept().await))
+            };
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = accepted => accepted,
+            };
+            match accepted {
+                Some((slot, Ok((stream, _)))) => {
+                    let open = Open::new(&self.open, slot);
+                    let connection = connection(Arc::clone(&builder), stream, self.clone(), stop.clone());
+                    connections.spawn(async move {
+                        connection.await;
+                        drop(open);
+                    });
+                }
+                Some((_, Err(error))) => pause_after(&error).await,
+                None => break,
+            }
+        }
+        drop(listener);
+        connections.stop(self.limits.shutdown_grace).await
+    }
+}
+
+impl Open {
+    fn new(count: &Arc<AtomicUsize>, slot: OwnedSemaphorePermit) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        gauge!("media_http_connections").increment(1);
+        Self { count: Arc::clone(count), _slot: slot }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::AcqRel);
+        gauge!("media_http_connections").decrement(1);
+    }
 }
 
 /// Binds the listener with a queue that a reconnecting crowd fits in.
@@ -113,10 +163,10 @@ fn builder(limits: &HttpLimits) -> auto::Builder<TokioExecutor> {
 async fn connection(
     builder: Arc<auto::Builder<TokioExecutor>>,
     stream: TcpStream,
-    service: MediaService,
-    limits: HttpLimits,
+    server: Server,
     stop: CancellationToken,
 ) {
+    let Server { service, limits, .. } = server;
     // Small answers must not wait for a full packet. A socket that refuses is about to fail anyway.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(StallIo::new(stream, limits.stall_timeout));

@@ -151,7 +151,9 @@ fn sources() -> Vec<(PathBuf, String)> {
             let path = entry.expect("a directory entry").path();
             if path.is_dir() {
                 directories.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+            } else if path.extension().is_some_and(|extension| extension == "rs")
+                && !path.ends_with("tests.rs")
+            {
                 let text = fs::read_to_string(&path).expect("a source file");
                 files.push((path, text));
             }

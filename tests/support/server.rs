@@ -15,7 +15,7 @@ use mmr_core::{
 use mmr_server::{
     MediaService,
     auth::{AuthError, Authenticator, Credentials},
-    server::{HttpLimits, serve},
+    server::{HttpLimits, Server},
     service::Tenant,
 };
 use ruma::{OwnedServerName, OwnedUserId, ServerName};
@@ -46,6 +46,7 @@ pub struct TestServer {
     pub store: Arc<dyn MediaStore>,
     /// Where its bytes lie.
     pub datastore: Arc<dyn Datastore>,
+    server: Server,
     stop: CancellationToken,
     running: JoinHandle<bool>,
 }
@@ -116,8 +117,21 @@ impl TestServerBuilder {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
         let stop = CancellationToken::new();
-        let running = spawn(serve(listener, service, limits, stop.clone()));
-        TestServer { client: Client::new(address), address, repository, store, datastore, stop, running }
+        let server = Server::new(service, limits);
+        let running = {
+            let (server, stop) = (server.clone(), stop.clone());
+            spawn(async move { server.serve(listener, stop).await })
+        };
+        TestServer {
+            client: Client::new(address),
+            address,
+            repository,
+            store,
+            datastore,
+            server,
+            stop,
+            running,
+        }
     }
 }
 
@@ -130,6 +144,13 @@ impl TestServer {
     /// A server with another policy, in memory.
     pub async fn with_policy(policy: ServerPolicy) -> Self {
         TestServerBuilder { policy, ..TestServerBuilder::default() }.start().await
+    }
+
+    /// Waits until so many connections are open.
+    pub async fn wait_until_connections(&self, count: usize) {
+        while self.server.connections() != count {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Begins shutdown without waiting for it.
