@@ -1,6 +1,6 @@
 //! What a service answers when it cannot do what it was asked.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     datastore::{DatastoreError, NoDatastore},
@@ -87,6 +87,9 @@ pub enum Error {
     /// A defect of this software or the machine.
     #[error("internal error: {0}")]
     Internal(&'static str),
+    /// What became of a job that several requests waited for.
+    #[error(transparent)]
+    Shared(Arc<Self>),
 }
 
 /// The kind of an [`Error`]: what happened, without the details.
@@ -169,7 +172,7 @@ impl ErrorKind {
 impl Error {
     /// What happened, without the details.
     #[must_use]
-    pub const fn kind(&self) -> ErrorKind {
+    pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound => ErrorKind::NotFound,
             Self::NotYetUploaded => ErrorKind::NotYetUploaded,
@@ -190,6 +193,16 @@ impl Error {
             Self::NoDatastore(_) => ErrorKind::NoDatastore,
             Self::Body(_) => ErrorKind::Body,
             Self::Internal(_) => ErrorKind::Internal,
+            Self::Shared(error) => error.kind(),
+        }
+    }
+
+    /// The error itself, where several requests share one.
+    #[must_use]
+    pub fn root(&self) -> &Self {
+        match self {
+            Self::Shared(error) => error.root(),
+            error => error,
         }
     }
 }

@@ -4,15 +4,29 @@ pub mod clock;
 pub mod datastore;
 mod error;
 pub mod federation;
+pub mod flight;
 pub mod lifecycle;
 pub mod policy;
 pub mod store;
 pub mod stream;
-pub mod thumbnail;
 pub mod types;
+pub mod waiters;
+
+mod access_log;
+pub mod download;
+pub mod gc;
+mod ingest;
+mod record_cache;
+pub mod thumbnail;
+pub mod upload;
+
+mod repo;
 
 pub mod backend;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-pub use self::error::{Error, ErrorKind, Result};
+pub use self::{
+    error::{Error, ErrorKind, Result},
+    repo::{MediaRepository, MediaRepositoryBuilder},
+};

@@ -5,7 +5,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use ruma::{OwnedServerName, ServerName, UserId};
 use tokio::sync::watch;
 
-pub use crate::thumbnail::ThumbnailPolicy;
+mod thumbnail;
+
+pub use self::thumbnail::ThumbnailPolicy;
 
 /// The rules for every local homeserver. Servers that are not listed are remote.
 #[derive(Clone, Debug, Default)]

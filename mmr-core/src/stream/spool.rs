@@ -166,13 +166,16 @@ mod tests {
     async fn readers_at_different_offsets_get_their_bytes_while_it_grows() {
         let mut spool = spool(0).await;
         let reader = spool.reader();
-        let early = tokio::task::spawn(reader.read(0..u64::MAX).collect_up_to(100));
-        spool.append(Bytes::from_static(b"hello ")).await.unwrap();
-        let late = tokio::task::spawn(reader.read(3..8).collect_up_to(100));
-        spool.append(Bytes::from_static(b"world")).await.unwrap();
-        spool.finish();
-        assert_eq!(early.await.unwrap().unwrap(), "hello world");
-        assert_eq!(late.await.unwrap().unwrap(), "lo wo");
+        let write = async {
+            spool.append(Bytes::from_static(b"hello ")).await.unwrap();
+            spool.append(Bytes::from_static(b"world")).await.unwrap();
+            spool.finish();
+        };
+        let early = reader.read(0..u64::MAX).collect_up_to(100);
+        let late = reader.read(3..8).collect_up_to(100);
+        let (early, late, ()) = tokio::join!(early, late, write);
+        assert_eq!(early.unwrap(), "hello world");
+        assert_eq!(late.unwrap(), "lo wo");
     }
 
     #[tokio::test]
