@@ -9,7 +9,7 @@ use std::{convert::Infallible, sync::Arc};
 
 use async_trait::async_trait;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use mmr_core::{
