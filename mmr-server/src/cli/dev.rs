@@ -26,7 +26,7 @@ use mmr_core::{
 };
 use ruma::{OwnedServerName, OwnedUserId, ServerName, owned_server_name, owned_user_id};
 
-use super::serve::{runtime, shutdown_signal};
+use super::serve::{cached, runtime, shutdown_signal};
 use crate::{
     auth::{AuthError, Authenticator, Credentials},
     config,
@@ -34,6 +34,9 @@ use crate::{
     service::{MediaService, Tenant},
     telemetry,
 };
+
+/// Memory for hot media in bytes.
+const CACHE_BYTES: u64 = 64 << 20;
 
 /// Options of `mmr-server dev`.
 #[derive(Debug, Args)]
@@ -92,8 +95,12 @@ fn open(data: &Path, server: &OwnedServerName) -> anyhow::Result<MediaRepository
         .with_context(|| format!("the directory {} cannot be used", media.display()))?;
     let id = DatastoreId::parse("dev")?;
     let policies = Policies::single(server.clone(), ServerPolicy::default());
-    Ok(MediaRepository::builder(Arc::new(store), Datastores::single(id, Arc::new(datastore)), policies)
-        .build())
+    Ok(MediaRepository::builder(
+        Arc::new(store),
+        Datastores::single(id, cached(Arc::new(datastore), CACHE_BYTES)),
+        policies,
+    )
+    .build())
 }
 
 /// Uploading the sample beforehand gives the printed commands a name to download: the same user uploading the same file
