@@ -4,6 +4,7 @@ use std::{future::Future, time::Duration};
 
 pub mod clock;
 pub mod datastore_suite;
+pub mod fault;
 pub mod fixtures;
 
 pub use crate::datastore_suite;
