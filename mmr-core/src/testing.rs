@@ -5,9 +5,10 @@ use std::{future::Future, time::Duration};
 pub mod clock;
 pub mod datastore_suite;
 pub mod fault;
+pub mod federation_suite;
 pub mod fixtures;
 
-pub use crate::datastore_suite;
+pub use crate::{datastore_suite, federation_suite};
 
 /// Runs one promise of a suite on a runtime of its own; a promise that hangs is a promise broken.
 ///
