@@ -1,13 +1,13 @@
 //! The promises of [`Datastore`](crate::datastore::Datastore) as tests.
 //!
 //! ```
-//! # use mmr_core::backend::memory as _;
-//! # fn main() {}
+//! # #[cfg(feature = "fs")]
 //! mod my_datastore {
-//!     # use mmr_core::datastore::CachedDatastore;
-//!     # #[cfg(feature = "fs")]
-//!     mmr_core::testing::datastore_suite!(mmr_core::backend::object_store::ObjectStoreDatastore::in_memory());
+//!     use mmr_core::backend::object_store::ObjectStoreDatastore;
+//!
+//!     mmr_core::testing::datastore_suite!(ObjectStoreDatastore::in_memory());
 //! }
+//! # fn main() {}
 //! ```
 
 use std::{collections::BTreeMap, ops::Range, task::Poll, time::Duration};
