@@ -381,6 +381,12 @@ pub fn lossless_webp(width: u32, height: u32) -> Bytes {
     lossless(&corners(width, height), width, height, ExtendedColorType::Rgb8).into()
 }
 
+/// A lossless WebP of gradients and noise.
+#[must_use]
+pub fn photo_webp(width: u32, height: u32) -> Bytes {
+    lossless(&scenery(width, height), width, height, ExtendedColorType::Rgb8).into()
+}
+
 /// A lossless WebP with opaque red on the left and fully transparent green on the right.
 #[must_use]
 pub fn alpha_webp(width: u32, height: u32) -> Bytes {
