@@ -10,7 +10,7 @@ use bytes::Bytes;
 use divan::Bencher;
 use mmr_core::testing::images;
 use mmr_core::thumbnail::{RenderLimits, RenderPool, ThumbnailPolicy};
-use mmr_core::types::thumbnail::{Method, ThumbnailSpec};
+use mmr_core::types::{Method, ThumbnailSpec};
 
 fn main() {
     divan::main();
