@@ -26,10 +26,10 @@ use mmr_core::{
 };
 use ruma::{OwnedServerName, OwnedUserId, ServerName, owned_server_name, owned_user_id};
 
-use super::serve::{cached, runtime, shutdown_signal};
+use super::serve::{runtime, shutdown_signal};
 use crate::{
     auth::{AuthError, Authenticator, Credentials},
-    config,
+    config::{self, cached},
     server::{HttpLimits, Server, listen},
     service::{MediaService, Tenant},
     telemetry,
