@@ -12,6 +12,8 @@ mod raw;
 mod schema;
 mod settings;
 mod suggest;
+#[cfg(test)]
+mod tests;
 mod validate;
 mod values;
 mod wire;
