@@ -13,6 +13,7 @@ pub mod blobs;
 pub mod exports;
 pub mod fixtures;
 pub mod leases;
+pub mod lists;
 pub mod media;
 pub mod moderation;
 pub mod previews;
@@ -47,11 +48,6 @@ macro_rules! media_store_suite {
                 the_facts_about_new_bytes_are_the_uploaders_sums,
                 the_facts_about_stored_bytes_are_blob_verdict_and_same_upload,
                 the_same_upload_is_the_same_in_every_respect,
-                each_condition_of_a_filter_selects_by_itself,
-                conditions_of_a_filter_hold_together,
-                a_list_is_ordered_with_ties_by_name,
-                names_are_ordered_by_server_first,
-                pages_of_a_list_join_without_gaps,
                 removed_media_is_unknown,
                 removal_goes_from_the_oldest_up_to_the_limit,
                 a_shared_blob_goes_with_its_last_name,
@@ -59,8 +55,19 @@ macro_rules! media_store_suite {
                 removal_spares_reservations,
                 reading_is_noted_by_bytes_and_never_moves_back,
                 storing_counts_as_reading,
-                a_filter_takes_thousands_of_names,
                 a_dropped_insert_happens_wholly_or_not_at_all,
+            ]
+        );
+        $crate::__contract!(
+            $crate::testing::store_suite::lists,
+            $make,
+            [
+                each_condition_of_a_filter_selects_by_itself,
+                conditions_of_a_filter_hold_together,
+                a_list_is_ordered_with_ties_by_name,
+                names_are_ordered_by_server_first,
+                pages_of_a_list_join_without_gaps,
+                a_filter_takes_thousands_of_names,
             ]
         );
         $crate::__contract!(
@@ -222,6 +229,7 @@ mod tests {
             include_str!("store_suite/blobs.rs"),
             include_str!("store_suite/exports.rs"),
             include_str!("store_suite/leases.rs"),
+            include_str!("store_suite/lists.rs"),
             include_str!("store_suite/media.rs"),
             include_str!("store_suite/moderation.rs"),
             include_str!("store_suite/previews.rs"),
