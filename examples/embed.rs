@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Where metadata and bytes live, and the rules of the one homeserver.
     let store = Arc::new(SqliteStore::open(&directory.join("mmr.db"), SqliteOptions::default())?);
-    let datastore = ObjectStoreDatastore::directory(&directory.join("media"), DirectoryOptions::default())?;
+    let datastore = ObjectStoreDatastore::directory(directory.join("media"), DirectoryOptions::default())?;
     let server: OwnedServerName = "example.org".try_into()?;
     let repository = MediaRepository::builder(
         store,

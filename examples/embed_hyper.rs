@@ -9,13 +9,14 @@ use std::{convert::Infallible, sync::Arc};
 
 use async_trait::async_trait;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use mmr_core::{
     MediaRepository,
     backend::{memory::MemoryStore, object_store::ObjectStoreDatastore},
     datastore::Datastores,
+    lifecycle::Background,
     policy::{Policies, ServerPolicy},
     stream::StreamError,
     types::{Caller, DatastoreId},
@@ -64,15 +65,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Policies::single(server_name.clone(), ServerPolicy::default()),
     )
     .build();
-    let media = MediaService::builder(Arc::new(repository)).tenant(Tenant::new(server_name, Arc::new(OurUsers))).build();
+    let media = MediaService::builder(Arc::new(repository))
+        .tenant(Tenant::new(server_name, Arc::new(OurUsers)))
+        .build();
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:8009").await?;
+    let connections = Background::new();
     println!("media at http://{}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
         let media = media.clone();
         let service = service_fn(move |request| route(media.clone(), request));
-        tokio::task::spawn(async move {
+        connections.spawn(async move {
             if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
                 eprintln!("a connection ended early: {error}");
             }

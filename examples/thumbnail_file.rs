@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use mmr_core::thumbnail::{RenderLimits, RenderPool, Rendered, ThumbnailPolicy, normalise};
-use mmr_core::types::thumbnail::{Method, ThumbnailRequest};
+use mmr_core::types::{Method, ThumbnailRequest};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {

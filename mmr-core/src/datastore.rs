@@ -43,8 +43,9 @@ pub trait Datastore: fmt::Debug + Send + Sync + 'static {
     /// Deletes an object. A missing object is success.
     async fn delete(&self, key: &BlobKey) -> Result<(), DatastoreError>;
 
-    /// Lists all objects whose key starts with the segments of `prefix`, in no particular order. Objects that come or
-    /// go meanwhile may or may not be listed.
+    /// Lists all objects whose key has the segments of `prefix` and at least one more, in no particular order. Objects
+    /// that come or go meanwhile may or may not be listed. What lies in the backend without being an object of ours
+    /// (its name is no valid key) is passed over.
     fn list(&self, prefix: Option<&BlobKey>) -> BoxStream<'static, Result<BlobStat, DatastoreError>>;
 
     /// A public or presigned address for the object that works for `ttl`, where the backend has one.

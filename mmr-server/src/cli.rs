@@ -11,11 +11,15 @@ mod serve;
 
 /// A media repository for Matrix: stores, de-duplicates, thumbnails and serves the files that people send.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = "\
+#[command(
+    version,
+    about,
+    after_help = "\
 Without a command, mmr-server serves. To look around without any configuration, run `mmr-server dev`.
 
 Configuration is matrix-media-repo's YAML. Send requests for /_matrix/media, /_matrix/client/v1/media and
-/_matrix/client/v3/logout here and everything else to the homeserver.")]
+/_matrix/client/v3/logout here and everything else to the homeserver."
+)]
 struct Cli {
     /// Configuration: a YAML file, or a directory of them. The environment variable REPO_CONFIG wins over it.
     #[arg(long, global = true, value_name = "FILE|DIRECTORY", default_value = "media-repo.yaml")]

@@ -9,7 +9,7 @@ pub use self::body::MediaBody;
 pub(crate) use self::{
     disposition::disposition,
     error::ApiError,
-    headers::{add_common, etag, matches_any, range_is_current},
+    headers::{etag, matches_any, range_is_current, response},
 };
 
 use bytes::Bytes;
@@ -24,8 +24,7 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Media
 
 /// JSON text that is there already.
 pub(crate) fn raw_json(status: StatusCode, text: Bytes) -> Response<MediaBody> {
-    let mut response = Response::new(MediaBody::from(text));
-    *response.status_mut() = status;
+    let mut response = response(status, MediaBody::from(text));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
+/// Number of endpoints.
+pub(crate) const ACTIONS: usize = 10;
+
 /// An endpoint with the parameters in its path, percent-decoded once and not validated: authentication comes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint<'p> {
@@ -121,19 +124,19 @@ impl<'p> Endpoint<'p> {
         }
     }
 
-    /// The endpoint's name in metrics and logs, as matrix-media-repo calls it.
-    pub(crate) const fn action(&self) -> &'static str {
+    /// The endpoint's number, below [`ACTIONS`], and its name in metrics and logs, as matrix-media-repo calls it.
+    pub(crate) const fn action(&self) -> (usize, &'static str) {
         match self {
-            Self::Upload => "upload",
-            Self::Create => "create",
-            Self::Fill(_) => "upload_async",
-            Self::Download(..) => "download",
-            Self::Thumbnail(..) => "thumbnail",
-            Self::Config => "config",
-            Self::Versions => "client_versions",
-            Self::Logout { all: false } => "logout",
-            Self::Logout { all: true } => "logout_all",
-            Self::Health => "healthz",
+            Self::Upload => (0, "upload"),
+            Self::Create => (1, "create"),
+            Self::Fill(_) => (2, "upload_async"),
+            Self::Download(..) => (3, "download"),
+            Self::Thumbnail(..) => (4, "thumbnail"),
+            Self::Config => (5, "config"),
+            Self::Versions => (6, "client_versions"),
+            Self::Logout { all: false } => (7, "logout"),
+            Self::Logout { all: true } => (8, "logout_all"),
+            Self::Health => (9, "healthz"),
         }
     }
 }
@@ -186,7 +189,7 @@ mod tests {
             ("/_matrix/client/v3/logout/all", "logout_all"),
             ("/healthz", "healthz"),
         ] {
-            assert_eq!(Endpoint::parse(path).map(|endpoint| endpoint.action()), Some(action), "{path}");
+            assert_eq!(Endpoint::parse(path).map(|endpoint| endpoint.action().1), Some(action), "{path}");
         }
     }
 

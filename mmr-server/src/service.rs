@@ -153,16 +153,6 @@ impl MediaService {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let mut response = self.dispatch(request).await;
-        respond::add_common(response.headers_mut());
-        response
-    }
-
-    async fn dispatch<B>(&self, request: Request<B>) -> Response<MediaBody>
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<Box<dyn StdError + Send + Sync>>,
-    {
         let (head, body) = request.into_parts();
         if head.method == Method::OPTIONS {
             return no_content();
@@ -179,7 +169,7 @@ impl MediaService {
         let Some(tenant) = self.tenant(&head) else {
             return unknown_host(&head).into_response();
         };
-        let observed = tenant.observer.begin(endpoint.action(), &head.method);
+        let observed = tenant.observer.begin(&endpoint, &head.method);
         let response = api::dispatch(api::Context { service: &self.0, tenant, head: &head }, endpoint, body)
             .await
             .unwrap_or_else(ApiError::into_response);
@@ -219,8 +209,7 @@ impl Tenant {
 
 /// `OPTIONS` succeeds everywhere without running an endpoint (specification, "Web browser clients").
 fn no_content() -> Response<MediaBody> {
-    let mut response = Response::new(MediaBody::default());
-    *response.status_mut() = StatusCode::NO_CONTENT;
+    let mut response = respond::response(StatusCode::NO_CONTENT, MediaBody::default());
     response.headers_mut().insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     response
 }

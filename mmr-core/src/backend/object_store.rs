@@ -20,6 +20,7 @@ use crate::{
     types::{BlobKey, Timestamp},
 };
 
+mod buffer;
 mod directory;
 mod error;
 mod reader;

@@ -32,7 +32,9 @@ impl Default for ThumbnailPolicy {
             dynamic_sizing: false,
             max_pixels: 32_000_000,
             max_source_bytes: 10 * 1024 * 1024,
-            types: ["image/jpeg", "image/jpg", "image/png", "image/gif"].map(str::to_owned).to_vec(),
+            types: ["image/jpeg", "image/jpg", "image/png", "image/apng", "image/gif", "image/webp"]
+                .map(str::to_owned)
+                .to_vec(),
             allow_animated: true,
             default_animated: false,
             max_animate_bytes: 10 * 1024 * 1024,

@@ -38,7 +38,7 @@ impl Default for RenderLimits {
     }
 }
 
-/// Renders thumbnails on the blocking threads of the tokio runtime, within [`RenderLimits`].
+/// Renders thumbnails on the blocking threads of the tokio runtime (with timers), within [`RenderLimits`].
 ///
 /// Clones share the limits. A caller that goes away leaves nothing queued; what already runs is told to
 /// stop, and keeps its worker and its memory until it really has.

@@ -9,6 +9,8 @@ use sha2::Digest as _;
 #[error("not 64 hexadecimal digits")]
 pub struct InvalidHash;
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 macro_rules! digest {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -31,7 +33,12 @@ macro_rules! digest {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+                let mut digits = [0; 64];
+                for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+                    pair.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+                }
+                // Hexadecimal digits are ASCII.
+                f.write_str(std::str::from_utf8(&digits).unwrap_or_default())
             }
         }
 

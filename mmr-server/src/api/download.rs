@@ -75,11 +75,8 @@ pub(super) async fn request(
 
 /// A response that may be kept and asked about again.
 pub(super) fn validated(status: StatusCode, body: MediaBody, etag: HeaderValue) -> Response<MediaBody> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
+    let mut response = respond::response(status, body);
     let headers = response.headers_mut();
-    // All headers of a download, the common ones included: no growing later.
-    headers.reserve(24);
     headers.insert(header::ETAG, etag);
     headers.insert(header::CACHE_CONTROL, CACHE_CONTROL);
     response

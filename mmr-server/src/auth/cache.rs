@@ -160,7 +160,7 @@ mod tests {
 
     fn cache(counting: Counting, ttl: Duration) -> (TokenCache, Arc<Counting>) {
         let counting = Arc::new(counting);
-        (TokenCache::new(counting.clone(), ttl, Background::new()), counting)
+        (TokenCache::new(Arc::<Counting>::clone(&counting), ttl, Background::new()), counting)
     }
 
     async fn ask(

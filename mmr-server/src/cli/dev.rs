@@ -26,14 +26,17 @@ use mmr_core::{
 };
 use ruma::{OwnedServerName, OwnedUserId, ServerName, owned_server_name, owned_user_id};
 
-use super::serve::{runtime, shutdown_signal};
+use super::serve::{cached, runtime, shutdown_signal};
 use crate::{
     auth::{AuthError, Authenticator, Credentials},
     config,
-    server::{HttpLimits, listen, serve},
+    server::{HttpLimits, Server, listen},
     service::{MediaService, Tenant},
     telemetry,
 };
+
+/// Memory for hot media in bytes.
+const CACHE_BYTES: u64 = 64 << 20;
 
 /// Options of `mmr-server dev`.
 #[derive(Debug, Args)]
@@ -61,7 +64,8 @@ async fn serve_dev(data: &Path, port: u16) -> anyhow::Result<ExitCode> {
     let repository = Arc::new(open(data, &server)?);
     let sample = sample_picture();
     let sample_file = data.join("sample.png");
-    std::fs::write(&sample_file, &sample).with_context(|| format!("{} cannot be written", sample_file.display()))?;
+    std::fs::write(&sample_file, &sample)
+        .with_context(|| format!("{} cannot be written", sample_file.display()))?;
     let mxc = upload_sample(&repository, &user, &server, sample).await?;
 
     let token = format!("dev_{}", MediaId::generate());
@@ -70,12 +74,13 @@ async fn serve_dev(data: &Path, port: u16) -> anyhow::Result<ExitCode> {
     tenant.reported_max_bytes = Some(100 << 20);
     let service = MediaService::builder(Arc::clone(&repository)).tenant(tenant).build();
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-    let listener = listen(address).with_context(|| format!("{address} cannot be listened on; try --port 0"))?;
+    let listener =
+        listen(address).with_context(|| format!("{address} cannot be listened on; try --port 0"))?;
     let base = format!("http://{}", listener.local_addr()?);
     print!("{}", greeting(&base, &token, data, &sample_file, &mxc));
 
     let limits = HttpLimits { shutdown_grace: Duration::from_secs(2), ..HttpLimits::default() };
-    serve(listener, service, limits, shutdown_signal()).await;
+    Server::new(service, limits).serve(listener, shutdown_signal()).await;
     repository.shutdown(Duration::from_secs(2)).await;
     Ok(ExitCode::SUCCESS)
 }
@@ -90,7 +95,12 @@ fn open(data: &Path, server: &OwnedServerName) -> anyhow::Result<MediaRepository
         .with_context(|| format!("the directory {} cannot be used", media.display()))?;
     let id = DatastoreId::parse("dev")?;
     let policies = Policies::single(server.clone(), ServerPolicy::default());
-    Ok(MediaRepository::builder(Arc::new(store), Datastores::single(id, Arc::new(datastore)), policies).build())
+    Ok(MediaRepository::builder(
+        Arc::new(store),
+        Datastores::single(id, cached(Arc::new(datastore), CACHE_BYTES)),
+        policies,
+    )
+    .build())
 }
 
 /// Uploading the sample beforehand gives the printed commands a name to download: the same user uploading the same file

@@ -1,7 +1,11 @@
 //! Headers that every response has, and validators.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use std::sync::LazyLock;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use mmr_core::types::BlobRecord;
+
+use super::MediaBody;
 
 /// What every response carries ([spec], and what Synapse and matrix-media-repo add).
 ///
@@ -39,11 +43,17 @@ const COMMON: [(HeaderName, HeaderValue); 10] = [
     ),
 ];
 
-pub(crate) fn add_common(headers: &mut HeaderMap) {
-    headers.reserve(COMMON.len() + 2);
-    for (name, value) in &COMMON {
-        headers.insert(name, value.clone());
-    }
+/// A response with what every response carries. Cloning a finished map costs a third of filling one.
+pub(crate) fn response(status: StatusCode, body: MediaBody) -> Response<MediaBody> {
+    static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
+        let mut headers = HeaderMap::with_capacity(24);
+        headers.extend(COMMON);
+        headers
+    });
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = HEADERS.clone();
+    response
 }
 
 /// A strong validator: a digest of the bytes.

@@ -6,24 +6,28 @@
 //!
 //! - When two writers meet in a new directory `xx/`, the second finds it there, and does not sync the root. If it
 //!   finishes first, its object is acknowledged while `xx/` itself is not durable. The same happens to every writer
-//!   after a process was killed between `mkdir` and sync. [`Directory`] closes this by making all 256 fan-out
-//!   directories and syncing the root when it opens, before any writer.
+//!   after a process was killed between `mkdir` and sync. [`Directory::prepare`] closes this: no writer starts before
+//!   the directory of its key is known to be durable. Not by making all 256 of them at once: that takes a tenth of a
+//!   second on ext4, which a start does not have.
 //! - When the sync or the rename at the end of a multipart upload fails, its staged file stays behind. The writer
 //!   removes it, see [`Directory::staged`].
 //!
 //! A single `put` that fails removes its own staged file.
 
 use std::{
+    collections::HashSet,
     error::Error,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use ::object_store::local::LocalFileSystem;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
-use tokio::{sync::OnceCell, task::spawn_blocking};
+use rustix::fs::{Access, access};
+use tokio::task::spawn_blocking;
 
 use super::{error::classify, walk::walk};
 use crate::{
@@ -59,9 +63,12 @@ struct CannotUse {
 pub(super) struct Directory {
     root: PathBuf,
     fsync: bool,
-    // Filled when the fan-out directories exist and are durable.
-    fanned_out: OnceCell<()>,
+    // Directories of keys that exist and would survive a crash.
+    durable: Arc<Mutex<HashSet<Box<str>>>>,
 }
+
+/// Entries of [`Directory::durable`]; the keys that we generate need 256.
+const MAX_DURABLE: usize = 4096;
 
 impl Directory {
     pub(super) fn open(
@@ -71,36 +78,44 @@ impl Directory {
         let DirectoryOptions { fsync } = options;
         make_directory(path, fsync).map_err(cannot("make the directory", path))?;
         let root = path.canonicalize().map_err(cannot("open the directory", path))?;
-        fs::read_dir(&root).map_err(cannot("read the directory", path))?;
-        let store = LocalFileSystem::new_with_prefix(&root).map_err(classify)?.with_fsync(fsync);
-        let fanned_out = OnceCell::new();
-        match fan_out(&root, fsync) {
-            Ok(()) => fanned_out.set(()).map_err(classify)?,
-            // Good enough to read from. Whoever wants to write is told.
-            Err(error @ DatastoreError::Denied(_)) => {
-                tracing::warn!(error = &error as &dyn Error, "datastore {} is read-only", root.display());
+        let mut durable = HashSet::new();
+        for entry in fs::read_dir(&root).map_err(cannot("read the directory", &root))? {
+            let entry = entry.map_err(cannot("read the directory", &root))?;
+            if let Ok(name) = entry.file_name().into_string()
+                && is_fan_out(&name)
+            {
+                durable.insert(name.into());
             }
-            Err(error) => return Err(error),
         }
-        Ok((Self { root, fsync, fanned_out }, store))
+        // What an earlier process made may not have been synced any more.
+        if fsync {
+            sync(&root).map_err(cannot("sync", &root))?;
+        }
+        if let Err(error) = access(&root, Access::WRITE_OK) {
+            tracing::warn!(error = &error as &dyn Error, "datastore {} cannot be written to", root.display());
+        }
+        let store = LocalFileSystem::new_with_prefix(&root).map_err(classify)?.with_fsync(fsync);
+        Ok((Self { root, fsync, durable: Arc::new(Mutex::new(durable)) }, store))
     }
 
     /// Sees to it that the directory of a new object exists and is durable.
     pub(super) async fn prepare(&self, key: &BlobKey) -> Result<(), DatastoreError> {
-        let (root, fsync) = (self.root.clone(), self.fsync);
-        let fan_out =
-            || async move { spawn_blocking(move || fan_out(&root, fsync)).await.map_err(classify)? };
-        self.fanned_out.get_or_try_init(fan_out).await?;
-        let parent = key.as_str().rsplit_once('/').map_or("", |(parent, _)| parent);
-        if parent.is_empty() || is_fan_out(parent) {
+        let Some((parent, _)) = key.as_str().rsplit_once('/') else { return Ok(()) };
+        if !self.fsync || locked(&self.durable).contains(parent) {
             return Ok(());
         }
-        // Not a key of ours. Rare enough to do the safe thing each time: sync the whole way up.
-        let (root, parent) = (self.root.clone(), self.root.join(parent));
+        let (root, name, durable) = (self.root.clone(), Box::<str>::from(parent), Arc::clone(&self.durable));
         let make = move || {
-            fs::create_dir_all(&parent).map_err(cannot("make the directory", &parent))?;
-            let up = parent.ancestors().take_while(|path| path.starts_with(&root));
-            up.filter(|_| fsync).try_for_each(|path| sync(path).map_err(cannot("sync", path)))
+            let path = root.join(&*name);
+            fs::create_dir_all(&path).map_err(cannot("make the directory", &path))?;
+            // Each name on the way lies in the directory above it. Its own content is synced with each commit.
+            let mut above = path.ancestors().skip(1).take_while(|above| above.starts_with(&root));
+            above.try_for_each(|above| sync(above).map_err(cannot("sync", above)))?;
+            let mut durable = locked(&durable);
+            if durable.len() < MAX_DURABLE {
+                durable.insert(name);
+            }
+            Ok(())
         };
         spawn_blocking(make).await.map_err(classify)?
     }
@@ -167,21 +182,6 @@ fn is_fan_out(name: &str) -> bool {
     name.len() == 2 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Makes the directories that generated keys lead into, and has them survive a crash.
-fn fan_out(root: &Path, fsync: bool) -> Result<(), DatastoreError> {
-    for byte in 0..=u8::MAX {
-        let path = root.join(format!("{byte:02x}"));
-        match fs::create_dir(&path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(cannot("make the directory", &path)(error));
-            }
-            _ => {}
-        }
-    }
-    // Also when all were there already: whoever made them may have been killed before this line.
-    if fsync { sync(root).map_err(cannot("sync", root)) } else { Ok(()) }
-}
-
 /// Makes `path` and what is missing above it; each new name is synced into the directory that holds it.
 fn make_directory(path: &Path, fsync: bool) -> io::Result<()> {
     if path.is_dir() {
@@ -200,6 +200,10 @@ fn make_directory(path: &Path, fsync: bool) -> io::Result<()> {
         result => result?,
     }
     if fsync { sync(above) } else { Ok(()) }
+}
+
+fn locked(durable: &Mutex<HashSet<Box<str>>>) -> MutexGuard<'_, HashSet<Box<str>>> {
+    durable.lock().expect("no panics while it is locked")
 }
 
 fn sync(directory: &Path) -> io::Result<()> {

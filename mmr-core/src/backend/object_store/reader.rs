@@ -15,14 +15,14 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream, stream::BoxStream};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::error::classify;
+use super::{buffer::Buffer, error::classify};
 use crate::{
     datastore::{BlobRead, DatastoreError},
     stream::{ByteStream, StreamError},
 };
 
 /// Bytes read from a file at once, and the longest body that is answered as one buffer.
-pub(super) const CHUNK: u64 = 256 * 1024;
+pub(super) const CHUNK: u64 = super::buffer::LEN as u64;
 
 #[derive(Debug, thiserror::Error)]
 #[error("the object ends {missing} bytes before its end")]
@@ -75,13 +75,13 @@ struct Chunk {
 
 fn read_chunk(mut file: File, remaining: u64) -> io::Result<Chunk> {
     let want = remaining.min(CHUNK);
-    let mut buffer = Vec::with_capacity(usize::try_from(want).unwrap_or_default());
-    let got = (&mut file).take(want).read_to_end(&mut buffer)? as u64;
+    let mut buffer = Buffer::for_len(want);
+    let got = (&mut file).take(want).read_to_end(&mut buffer.0)? as u64;
     if got < want {
         let truncated = Truncated { missing: remaining - got };
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, truncated));
     }
-    Ok(Chunk { bytes: buffer.into(), file, remaining: remaining - got })
+    Ok(Chunk { bytes: Bytes::from_owner(buffer), file, remaining: remaining - got })
 }
 
 impl Stream for FileBody {

@@ -497,6 +497,7 @@ async fn damaged_pictures_are_rendered_inside_the_box_or_refused_but_never_panic
         images::jpeg(40, 30),
         images::progressive_jpeg(40, 30),
         images::cmyk_jpeg(40, 30),
+        images::ycck_jpeg(40, 30),
         images::jpeg_with_orientation(40, 30, 6),
         images::palette_png(40, 30),
         images::sixteen_bit_png(40, 30),
