@@ -1,4 +1,4 @@
-//! The store contract, held by every ready backend.
+//! The store contract, held by every ready backend, and what only a database in a file can show.
 
 mod memory {
     use mmr_core::{backend::memory::MemoryStore, testing::media_store_suite};
@@ -11,3 +11,6 @@ mod sqlite {
 
     media_store_suite!(SqliteStore::in_memory().unwrap());
 }
+
+#[path = "sqlite_file.rs"]
+mod sqlite_file;
