@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -21,8 +21,11 @@ def pytest_sessionstart() -> None:
         directory.mkdir(parents=True)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Registers our marker."""
+    """Registers our marker, and keeps temporary directories where everything else is."""
+    if config.option.basetemp is None:
+        config.option.basetemp = str(paths.WORK / "tmp")
     config.addinivalue_line(
         "markers", "mmr_only(reason): cannot be tried against Synapse's own media repository"
     )
@@ -39,13 +42,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,  # noqa: ARG001 - the hook's signature
     call: pytest.CallInfo[None],  # noqa: ARG001
-) -> Iterator[None]:
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Adds the end of every server's log to the report of a failed test."""
-    report: pytest.TestReport = yield  # type: ignore[misc]
+    report = yield
     if report.failed:
         for log in sorted(paths.LOGS.glob("*.log")):
             report.sections.append((f"end of {log.name}", tail(log)))
-    return report  # type: ignore[return-value]
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

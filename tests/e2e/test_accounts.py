@@ -156,9 +156,7 @@ class TestApplicationService:
         assert filled.status_code == 200
         assert bridge.download(mxc).content == data
 
-    def test_is_refused_for_a_user_outside_its_namespace(
-        self, stack: Stack, user: User
-    ) -> None:
+    def test_is_refused_for_a_user_outside_its_namespace(self, stack: Stack, user: User) -> None:
         bridge = stack.client(AppService.token)
         # Its token alone is good, and known by now: that must not carry over to other users.
         bridge.uploaded(noise(3000, seed=47))

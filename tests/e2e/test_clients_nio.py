@@ -97,7 +97,8 @@ def test_nio_stores_an_encrypted_file_unchanged(stack: Stack, user: User) -> Non
             mxc = await uploaded(client, ciphertext, "application/octet-stream", "file")
             answer = await client.download(mxc=str(mxc))
             assert isinstance(answer, nio.MemoryDownloadResponse), answer
-            return answer.body
+            body: bytes = answer.body
+            return body
 
     key, digest, iv = keys["key"]["k"], keys["hashes"]["sha256"], keys["iv"]
     plain = nio.crypto.attachments.decrypt_attachment(run(journey()), key, digest, iv)

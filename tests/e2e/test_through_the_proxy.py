@@ -1,4 +1,4 @@
-"""Plain requests through nginx: legacy routes, async uploads, ranges, and what a proxy may spoil."""
+"""Plain requests through nginx: legacy routes, reserved addresses, ranges, limits."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict, Unpack
 from urllib.parse import quote
 
 import requests
@@ -26,6 +26,15 @@ def answers(url: str) -> bool:
         return _session().get(url, timeout=5).status_code == 200
     except requests.RequestException:
         return False
+
+
+class Options(TypedDict, total=False):
+    """What a request may carry."""
+
+    params: Mapping[str, str]
+    json: object
+    data: bytes | Iterable[bytes]
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -65,12 +74,7 @@ class MatrixHttp:
         self,
         method: str,
         path: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        json: Any = None,
-        data: bytes | Iterable[bytes] | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: float = TIMEOUT,
+        **options: Unpack[Options],
     ) -> requests.Response:
         """Sends one request; any answer is returned, only a broken connection raises."""
         merged: dict[str, str] = {}
@@ -78,27 +82,27 @@ class MatrixHttp:
             merged["Authorization"] = f"Bearer {self.token}"
         if self._host is not None:
             merged["Host"] = self._host
-        merged.update(headers or {})
+        merged.update(options.get("headers", {}))
         return self._session.request(
             method,
             self.base + path,
-            params=params,
-            json=json,
-            data=data,
+            params=options.get("params"),
+            json=options.get("json"),
+            data=options.get("data"),
             headers=merged,
-            timeout=timeout,
+            timeout=TIMEOUT,
             allow_redirects=False,
         )
 
-    def get(self, path: str, **options: Any) -> requests.Response:
+    def get(self, path: str, **options: Unpack[Options]) -> requests.Response:
         """GET."""
         return self.request("GET", path, **options)
 
-    def post(self, path: str, **options: Any) -> requests.Response:
+    def post(self, path: str, **options: Unpack[Options]) -> requests.Response:
         """POST."""
         return self.request("POST", path, **options)
 
-    def put(self, path: str, **options: Any) -> requests.Response:
+    def put(self, path: str, **options: Unpack[Options]) -> requests.Response:
         """PUT."""
         return self.request("PUT", path, **options)
 
@@ -106,28 +110,33 @@ class MatrixHttp:
         self,
         data: bytes | Iterable[bytes],
         content_type: str = "application/octet-stream",
-        **options: Any,
+        **options: Unpack[Options],
     ) -> requests.Response:
         """`POST /_matrix/media/v3/upload`."""
-        headers = {"Content-Type": content_type, **options.pop("headers", {})}
-        return self.post("/_matrix/media/v3/upload", data=data, headers=headers, **options)
+        options["headers"] = {"Content-Type": content_type, **options.get("headers", {})}
+        options["data"] = data
+        return self.post("/_matrix/media/v3/upload", **options)
 
     def uploaded(
-        self, data: bytes, content_type: str = "application/octet-stream", **options: Any
+        self,
+        data: bytes,
+        content_type: str = "application/octet-stream",
+        **options: Unpack[Options],
     ) -> Mxc:
         """Uploads and returns the address; anything but 200 fails the test."""
         answer = self.upload(data, content_type, **options)
         assert answer.status_code == 200, describe(answer)
         return Mxc.parse(answer.json()["content_uri"])
 
-    def download(self, mxc: Mxc, **options: Any) -> requests.Response:
+    def download(self, mxc: Mxc, **options: Unpack[Options]) -> requests.Response:
         """`GET /_matrix/client/v1/media/download/{server}/{id}`."""
         return self.get(f"/_matrix/client/v1/media/download/{mxc.path}", **options)
 
 
 def describe(answer: requests.Response) -> str:
     """Status and the beginning of the body, for assertion messages."""
-    return f"{answer.request.method} {answer.request.path_url} -> {answer.status_code} {answer.text[:300]}"
+    request = answer.request
+    return f"{request.method} {request.path_url} -> {answer.status_code} {answer.text[:300]}"
 
 
 def assert_error(answer: requests.Response, status: int, errcode: str) -> None:

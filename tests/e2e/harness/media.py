@@ -58,9 +58,7 @@ def webm(path: Path) -> None:
         for number in range(VIDEO_SECONDS * _RATE):
             luma = bytes([luma_at(number / _RATE)]) * half
             noise_plane = noisy[number % len(noisy)]
-            rows = (
-                luma + noise_plane[row * half : (row + 1) * half] for row in range(_HEIGHT)
-            )
+            rows = (luma + noise_plane[row * half : (row + 1) * half] for row in range(_HEIGHT))
             frame = av.VideoFrame(_WIDTH, _HEIGHT, "yuv420p")
             for plane, content in zip(frame.planes, (b"".join(rows), grey, grey), strict=True):
                 plane.update(content)

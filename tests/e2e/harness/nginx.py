@@ -52,9 +52,12 @@ http {
     location ~ ^/_matrix/federation/(v1|unstable/[^/]+)/media/ { proxy_pass http://media; }
     # So that the media server forgets the token at once; it passes the call on.
     location ~ ^/_matrix/client/(r0|v3)/logout(/all)?$$ { proxy_pass http://media; }
-    location ~ ^/_synapse/admin/v1/(purge_media_cache|media/|quarantine_media/|user/[^/]+/media|users/[^/]+/media|room/[^/]+/media|statistics/users/media) {
+    # Administration of media.
+    location ~ ^/_synapse/admin/v1/(purge_media_cache|media/|quarantine_media/) {
       proxy_pass http://media;
     }
+    location ~ ^/_synapse/admin/v1/(user|users|room)/[^/]+/media { proxy_pass http://media; }
+    location /_synapse/admin/v1/statistics/users/media { proxy_pass http://media; }
     location /_matrix/ { proxy_pass http://homeserver; }
     location /_synapse/ { proxy_pass http://homeserver; }
     location /web/ { root $web_root; }

@@ -16,7 +16,7 @@ def run_script(name: str, *arguments: str, deadline: float = 60.0) -> dict[str, 
     script = paths.NODE / name
     shutil.copyfile(paths.E2E / "js" / name, script)
     done = subprocess.run(
-        ["node", str(script), *arguments],
+        [paths.VENV_BIN / "node", script, *arguments],
         cwd=paths.NODE,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -24,6 +24,8 @@ def run_script(name: str, *arguments: str, deadline: float = 60.0) -> dict[str, 
         timeout=deadline,
         check=False,
     )
-    assert done.returncode == 0, f"{name} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, (
+        f"{name} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+    )
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 E2E = Path(__file__).resolve().parent.parent
@@ -13,6 +14,7 @@ LOGS = WORK / "logs"
 RUN = WORK / "run"
 PIDS = WORK / "pids"
 NODE = WORK / "node"
+VENV_BIN = Path(sys.prefix) / "bin"
 
 
 def mmr_binary() -> Path:

@@ -22,7 +22,7 @@ class StartFailed(Exception):
 
 
 def wait_until(condition: Callable[[], bool], what: str, deadline: float = 20.0) -> None:
-    """Polls until `condition` holds; raises `TimeoutError` naming `what` after `deadline` seconds."""
+    """Polls until `condition` holds; `TimeoutError` naming `what` after `deadline` seconds."""
     end = time.monotonic() + deadline
     while not condition():
         if time.monotonic() > end:
@@ -35,6 +35,11 @@ def tail(path: Path, lines: int = 40) -> str:
     if not path.exists():
         return f"(no {path.name})"
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+
+def _start_time(pid: int) -> str:
+    """When the process was started, as the kernel counts; tells it from a later one of this id."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[19]
 
 
 class Process:
@@ -83,7 +88,7 @@ class Process:
                 stderr=subprocess.STDOUT,
             )
         self._pid_file = paths.PIDS / str(self._child.pid)
-        self._pid_file.write_text(self.name)
+        self._pid_file.write_text(_start_time(self._child.pid))
         try:
             wait_until(lambda: not self.running() or self._ready(), "readiness", START_DEADLINE)
         except TimeoutError as error:
