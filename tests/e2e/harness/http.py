@@ -28,13 +28,18 @@ def answers(url: str) -> bool:
         return False
 
 
-class Options(TypedDict, total=False):
-    """What a request may carry."""
+class Extras(TypedDict, total=False):
+    """What any request may carry."""
 
     params: Mapping[str, str]
+    headers: Mapping[str, str]
+
+
+class Options(Extras, total=False):
+    """What a request may carry, its body included."""
+
     json: object
     data: bytes | Iterable[bytes]
-    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -110,25 +115,24 @@ class MatrixHttp:
         self,
         data: bytes | Iterable[bytes],
         content_type: str = "application/octet-stream",
-        **options: Unpack[Options],
+        **options: Unpack[Extras],
     ) -> requests.Response:
         """`POST /_matrix/media/v3/upload`."""
         options["headers"] = {"Content-Type": content_type, **options.get("headers", {})}
-        options["data"] = data
-        return self.post("/_matrix/media/v3/upload", **options)
+        return self.post("/_matrix/media/v3/upload", data=data, **options)
 
     def uploaded(
         self,
         data: bytes,
         content_type: str = "application/octet-stream",
-        **options: Unpack[Options],
+        **options: Unpack[Extras],
     ) -> Mxc:
         """Uploads and returns the address; anything but 200 fails the test."""
         answer = self.upload(data, content_type, **options)
         assert answer.status_code == 200, describe(answer)
         return Mxc.parse(answer.json()["content_uri"])
 
-    def download(self, mxc: Mxc, **options: Unpack[Options]) -> requests.Response:
+    def download(self, mxc: Mxc, **options: Unpack[Extras]) -> requests.Response:
         """`GET /_matrix/client/v1/media/download/{server}/{id}`."""
         return self.get(f"/_matrix/client/v1/media/download/{mxc.path}", **options)
 
