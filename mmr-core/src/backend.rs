@@ -1,0 +1,8 @@
+//! Ready implementations of the seams. Each is one directory, gated by one line here.
+
+mod board;
+pub mod memory;
+#[cfg(feature = "fs")]
+pub mod object_store;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;

@@ -1,0 +1,84 @@
+use async_trait::async_trait;
+
+use super::{MemoryStore, State, Thumbnail};
+use crate::{
+    store::{
+        Inserted, MediaFilter, NewThumbnail, Refusal, Removed, StoreError, ThumbnailIndex, ThumbnailLookup,
+    },
+    types::{ContentHash, Lookup, Method, Mxc, ThumbnailSpec, Timestamp},
+};
+
+#[async_trait]
+impl ThumbnailIndex for MemoryStore {
+    async fn thumbnail(&self, mxc: &Mxc, spec: &ThumbnailSpec) -> Result<ThumbnailLookup, StoreError> {
+        let state = self.state();
+        let media = state.lookup(mxc);
+        let thumbnail = match &media {
+            Lookup::Stored(record) => state.thumbnail_record(record.blob.hash, *spec),
+            Lookup::Reserved(_) | Lookup::Unknown => None,
+        };
+        Ok(ThumbnailLookup { media, thumbnail })
+    }
+
+    async fn insert_thumbnail(&self, new: &NewThumbnail) -> Result<Inserted, StoreError> {
+        let mut state = self.state();
+        if state.media_of(new.source).next().is_none() {
+            return Ok(Inserted::BlobGone);
+        }
+        if state.thumbnails.contains_key(&(new.source, new.spec)) {
+            return Ok(Inserted::Refused(Refusal::Taken));
+        }
+        let inserted = state.admit(&new.blob)?;
+        if inserted != Inserted::BlobGone {
+            let thumbnail = Thumbnail {
+                hash: *new.blob.hash(),
+                content_type: new.content_type.clone(),
+                width: new.width,
+                height: new.height,
+                created: new.created,
+            };
+            state.thumbnails.insert((new.source, new.spec), thumbnail);
+        }
+        Ok(inserted)
+    }
+
+    async fn remove_thumbnails(
+        &self,
+        filter: &MediaFilter,
+        rendered_before: Timestamp,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Removed, StoreError> {
+        let mut state = self.state();
+        let mut found: Vec<(ContentHash, ThumbnailSpec)> = state
+            .thumbnails
+            .iter()
+            .filter(|((source, _), thumbnail)| {
+                thumbnail.created < rendered_before && state.source_matches(*source, filter)
+            })
+            .map(|(key, _)| *key)
+            .collect();
+        found.sort_by_key(|(source, spec)| {
+            let is_scale = spec.method == Method::Scale;
+            (
+                state.thumbnails[&(*source, *spec)].created,
+                *source,
+                spec.width,
+                spec.height,
+                is_scale,
+                spec.animated,
+            )
+        });
+        for key in found.iter().take(limit as usize) {
+            state.thumbnails.remove(key);
+        }
+        let (blobs, bytes) = state.sweep(now);
+        Ok(Removed { mxcs: Vec::new(), blobs, bytes })
+    }
+}
+
+impl State {
+    fn source_matches(&self, source: ContentHash, filter: &MediaFilter) -> bool {
+        self.media_of(source).any(|(mxc, media)| self.matches(mxc, media, filter))
+    }
+}

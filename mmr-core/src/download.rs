@@ -1,0 +1,170 @@
+//! Downloads of media that is here.
+
+use std::{sync::Arc, time::Duration};
+
+use ruma::{OwnedServerName, ServerName};
+
+use crate::{
+    Error, Result,
+    access_log::AccessLog,
+    clock::Clock,
+    datastore::{BlobRead, DatastoreError, Datastores},
+    policy::PolicyHandle,
+    record_cache::RecordCache,
+    store::MediaIndex,
+    stream::ByteStream,
+    types::{Caller, ContentRange, Lookup, MediaRecord, Mxc, RangeRequest},
+    waiters::Waiters,
+};
+
+pub(crate) mod access;
+
+/// Finds and reads media. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Downloads(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) media: Arc<dyn MediaIndex>,
+    pub(crate) datastores: Datastores,
+    pub(crate) records: RecordCache,
+    pub(crate) waiters: Waiters,
+    pub(crate) access_log: AccessLog,
+    pub(crate) policies: PolicyHandle,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Who wants which media.
+#[derive(Clone, Debug)]
+pub struct DownloadRequest {
+    /// The media.
+    pub mxc: Mxc,
+    /// Who asks.
+    pub caller: Caller,
+    /// The local homeserver through which the request came; its policy rules.
+    pub server: OwnedServerName,
+    /// How long to wait for media that is still to be uploaded (`timeout_ms`); cut to the policy's maximum.
+    pub wait: Duration,
+}
+
+/// Media on its way out.
+#[derive(Debug)]
+pub struct Download {
+    /// What is known about it.
+    pub record: Arc<MediaRecord>,
+    /// Which of its bytes `body` yields.
+    pub range: ContentRange,
+    /// The bytes. They end with an error rather than early.
+    pub body: ByteStream,
+}
+
+impl Downloads {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    /// Finds media that the caller may have, waiting for a pending upload ([spec]).
+    ///
+    /// Errors: [`Error::NotFound`], [`Error::NotYetUploaded`], [`Error::Quarantined`], [`Error::AuthRequired`].
+    ///
+    /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediadownloadservernamemediaid
+    pub async fn describe(&self, request: &DownloadRequest) -> Result<Arc<MediaRecord>> {
+        let record = self.find(request).await?;
+        access::check(&record, &request.caller, self.0.clock.now())?;
+        Ok(record)
+    }
+
+    /// Opens media that [`Downloads::describe`] found.
+    ///
+    /// Errors: [`Error::RangeNotSatisfiable`]; [`Error::NotFound`] when it was removed since; [`Error::Datastore`].
+    pub async fn read(&self, record: &Arc<MediaRecord>, range: RangeRequest) -> Result<Download> {
+        let range =
+            range.resolve(record.blob.size).map_err(|error| Error::RangeNotSatisfiable { len: error.len })?;
+        let read = match self.read_blob(record, &range).await {
+            Err(Error::Datastore(DatastoreError::NotFound)) => self.read_again(record, &range).await?,
+            read => read?,
+        };
+        if read.len != range.selected() {
+            return Err(Error::Internal("a stored object does not have its recorded length"));
+        }
+        self.0.access_log.note(record.blob.hash, self.0.clock.now());
+        Ok(Download { record: Arc::clone(record), range, body: read.body })
+    }
+
+    /// [`Downloads::describe`] and [`Downloads::read`] in one.
+    pub async fn open(&self, request: &DownloadRequest, range: RangeRequest) -> Result<Download> {
+        let record = self.describe(request).await?;
+        self.read(&record, range).await
+    }
+
+    async fn find(&self, request: &DownloadRequest) -> Result<Arc<MediaRecord>> {
+        if let Some(record) = self.0.records.get(&request.mxc) {
+            return Ok(record);
+        }
+        match self.lookup(&request.mxc).await? {
+            Lookup::Stored(record) => Ok(record),
+            Lookup::Unknown => Err(Error::NotFound),
+            Lookup::Reserved(_) => self.find_when_uploaded(request).await,
+        }
+    }
+
+    async fn find_when_uploaded(&self, request: &DownloadRequest) -> Result<Arc<MediaRecord>> {
+        let mxc = &request.mxc;
+        // Registered before the second look: an upload between the two would otherwise wake nobody.
+        let waiter = self.0.waiters.register(mxc);
+        let mut found = self.lookup(mxc).await?;
+        if let (Lookup::Reserved(reservation), Some(waiter)) = (&found, waiter) {
+            let now = self.0.clock.now();
+            if reservation.has_expired(now) {
+                return Err(Error::NotFound);
+            }
+            let wait = request.wait.min(self.max_wait(&request.server)).min(reservation.expires.since(now));
+            if waiter.wait(wait).await {
+                found = self.lookup(mxc).await?;
+            }
+        }
+        match found {
+            Lookup::Stored(record) => Ok(record),
+            Lookup::Unknown => Err(Error::NotFound),
+            Lookup::Reserved(reservation) if reservation.has_expired(self.0.clock.now()) => {
+                Err(Error::NotFound)
+            }
+            Lookup::Reserved(_) => Err(Error::NotYetUploaded),
+        }
+    }
+
+    fn max_wait(&self, server: &ServerName) -> Duration {
+        let policies = self.0.policies.snapshot();
+        policies.for_server(server).map_or(Duration::ZERO, |policy| policy.downloads.max_wait)
+    }
+
+    async fn lookup(&self, mxc: &Mxc) -> Result<Lookup> {
+        let ticket = self.0.records.ticket();
+        let found = self.0.media.lookup(mxc).await?;
+        if let Lookup::Stored(record) = &found {
+            self.0.records.keep(ticket, record);
+        }
+        Ok(found)
+    }
+
+    async fn read_blob(&self, record: &MediaRecord, range: &ContentRange) -> Result<BlobRead> {
+        // An empty body has no byte that a range could name.
+        if record.blob.size == 0 {
+            return Ok(BlobRead { len: 0, body: ByteStream::empty() });
+        }
+        Ok(self.0.datastores.read(&record.blob.location, range.part()).await?)
+    }
+
+    /// The object may have moved, or gone with its record, since the record was read.
+    async fn read_again(&self, stale: &MediaRecord, range: &ContentRange) -> Result<BlobRead> {
+        self.0.records.forget(&stale.mxc);
+        let Lookup::Stored(record) = self.lookup(&stale.mxc).await? else { return Err(Error::NotFound) };
+        if record.blob.hash != stale.blob.hash || record.quarantined != stale.quarantined {
+            return Err(Error::NotFound);
+        }
+        self.read_blob(&record, range).await.inspect_err(|_| {
+            let (mxc, location) = (&record.mxc, &record.blob.location);
+            tracing::error!(%mxc, datastore = %location.datastore, key = %location.key, "the object of {mxc} is missing");
+        })
+    }
+}

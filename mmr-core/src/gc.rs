@@ -1,0 +1,162 @@
+//! What clears away: expired reservations, garbage, orphans, and what interrupted writers left.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::TryStreamExt as _;
+
+use crate::{
+    Error, Result,
+    clock::Clock,
+    datastore::{Datastore, Datastores},
+    store::{BlobIndex, LeaseIndex, UploadIndex},
+    types::{BlobKey, DatastoreId, Timestamp},
+};
+
+/// Rows or objects handled in one step.
+const BATCH: u32 = 500;
+
+/// When the collector does what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CollectorSchedule {
+    /// Time between two rounds of collecting garbage and expired reservations.
+    pub collect_every: Duration,
+    /// Time between two sweeps for orphans, each of which lists every object.
+    pub sweep_every: Duration,
+    /// Age at which garbage is deleted: readers may hold a lookup from before it became garbage.
+    pub garbage_grace: Duration,
+    /// Age at which an object without a row is an orphan rather than an upload about to be recorded.
+    pub orphan_grace: Duration,
+    /// Age since the last write at which an unfinished object belongs to nobody.
+    pub unfinished_grace: Duration,
+}
+
+impl Default for CollectorSchedule {
+    fn default() -> Self {
+        Self {
+            collect_every: Duration::from_mins(1),
+            sweep_every: Duration::from_hours(24),
+            garbage_grace: Duration::from_mins(10),
+            orphan_grace: Duration::from_hours(1),
+            unfinished_grace: Duration::from_hours(24),
+        }
+    }
+}
+
+/// What a sweep found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Objects that no row named, deleted.
+    pub orphans: u64,
+    /// What interrupted writers had left, removed.
+    pub unfinished: u64,
+}
+
+/// Deletes what nothing refers to. Cheap to clone. Every step can be repeated, and several nodes may run at once; a
+/// lease keeps them from doing the same work twice.
+#[derive(Clone, Debug)]
+pub struct Collector(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) blobs: Arc<dyn BlobIndex>,
+    pub(crate) reservations: Arc<dyn UploadIndex>,
+    pub(crate) leases: Arc<dyn LeaseIndex>,
+    pub(crate) datastores: Datastores,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) schedule: CollectorSchedule,
+    /// Tells this process from others on the same store.
+    pub(crate) holder: String,
+}
+
+impl Collector {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    /// Forgets expired reservations and deletes the objects on the garbage list. Answers how many objects.
+    pub async fn collect(&self) -> Result<u64> {
+        let now = self.0.clock.now();
+        while self.0.reservations.expire(now, BATCH).await? == BATCH {}
+        let mut deleted = 0;
+        loop {
+            let garbage = self.0.blobs.garbage(BATCH, now.minus(self.0.schedule.garbage_grace)).await?;
+            if garbage.is_empty() {
+                return Ok(deleted);
+            }
+            for location in &garbage {
+                self.0.datastores.delete(location).await?;
+            }
+            self.0.blobs.forget(&garbage).await?;
+            deleted += garbage.len() as u64;
+        }
+    }
+
+    /// Lists every object and deletes those that no row names and that are older than the grace.
+    pub async fn sweep(&self) -> Result<Swept> {
+        let now = self.0.clock.now();
+        let mut swept = Swept::default();
+        for (id, datastore) in self.0.datastores.iter() {
+            swept.orphans +=
+                self.sweep_orphans(id, datastore, now.minus(self.0.schedule.orphan_grace)).await?;
+            swept.unfinished +=
+                datastore.remove_unfinished(now.minus(self.0.schedule.unfinished_grace)).await?;
+        }
+        Ok(swept)
+    }
+
+    async fn sweep_orphans(
+        &self,
+        id: &DatastoreId,
+        datastore: &Arc<dyn Datastore>,
+        before: Timestamp,
+    ) -> Result<u64> {
+        let old = datastore.list(None).try_filter(|stat| std::future::ready(stat.modified < before));
+        let mut batches = old.map_ok(|stat| stat.key).try_chunks(BATCH as usize);
+        let mut deleted = 0;
+        while let Some(keys) = batches.try_next().await.map_err(|error| Error::Datastore(error.1))? {
+            let orphans: Vec<BlobKey> = self.0.blobs.unreferenced(id, &keys).await?;
+            for key in &orphans {
+                tracing::info!(datastore = %id, %key, "deleting an object that no row names");
+                datastore.delete(key).await?;
+            }
+            deleted += orphans.len() as u64;
+        }
+        Ok(deleted)
+    }
+
+    /// Collects and sweeps by the schedule, for ever.
+    pub(crate) async fn run(self) {
+        let schedule = self.0.schedule;
+        let mut next_sweep = self.0.clock.now();
+        let mut ticks = tokio::time::interval(schedule.collect_every);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.round(&mut next_sweep).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "collecting garbage failed, will try again"
+                );
+            }
+        }
+    }
+
+    async fn round(&self, next_sweep: &mut Timestamp) -> Result<()> {
+        let (now, schedule) = (self.0.clock.now(), self.0.schedule);
+        if !self.0.leases.try_lease("collect", &self.0.holder, schedule.collect_every * 2, now).await? {
+            return Ok(());
+        }
+        let deleted = self.collect().await?;
+        if deleted > 0 {
+            tracing::info!(deleted, "deleted the objects of removed media");
+        }
+        if now >= *next_sweep
+            && self.0.leases.try_lease("sweep", &self.0.holder, schedule.sweep_every / 2, now).await?
+        {
+            *next_sweep = now.plus(schedule.sweep_every);
+            let Swept { orphans, unfinished } = self.sweep().await?;
+            tracing::info!(orphans, unfinished, "swept the datastores");
+        }
+        Ok(())
+    }
+}

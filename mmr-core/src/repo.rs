@@ -1,0 +1,259 @@
+//! The composition root: builds the services and hands them out.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{StreamExt as _, stream::BoxStream};
+use tokio::sync::watch;
+
+use crate::{
+    access_log::AccessLog,
+    clock::{Clock, SystemClock},
+    datastore::Datastores,
+    download::{self, Downloads},
+    flight::Flights,
+    gc::{self, Collector, CollectorSchedule},
+    ingest::Ingest,
+    lifecycle::Background,
+    policy::{Policies, PolicyHandle},
+    record_cache::RecordCache,
+    store::{BlobIndex, LeaseIndex, MediaIndex, MediaStore, Signal, ThumbnailIndex, UploadIndex},
+    thumbnail::{self, RenderLimits, RenderPool, Thumbnails},
+    upload::{self, Uploads},
+    waiters::Waiters,
+};
+
+/// Time between two writes of what was read when.
+const ACCESS_LOG_FLUSH: Duration = Duration::from_mins(1);
+
+/// A media repository: the services over one store and its datastores.
+///
+/// Dropping it stops nothing; call [`MediaRepository::shutdown`].
+#[derive(Debug)]
+pub struct MediaRepository {
+    uploads: Uploads,
+    downloads: Downloads,
+    thumbnails: Thumbnails,
+    collector: Collector,
+    policies: watch::Sender<Arc<Policies>>,
+    policy_handle: PolicyHandle,
+    background: Background,
+    access_log: AccessLog,
+    store: Arc<dyn MediaStore>,
+}
+
+/// Collects what a [`MediaRepository`] is made of.
+#[derive(Debug)]
+#[must_use]
+pub struct MediaRepositoryBuilder {
+    store: Arc<dyn MediaStore>,
+    datastores: Datastores,
+    policies: Policies,
+    clock: Arc<dyn Clock>,
+    render_limits: RenderLimits,
+    schedule: CollectorSchedule,
+    max_waiters: usize,
+    cached_records: u64,
+}
+
+impl MediaRepositoryBuilder {
+    /// Replaces the machine's clock.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Bounds the rendering of thumbnails.
+    pub fn render_limits(mut self, limits: RenderLimits) -> Self {
+        self.render_limits = limits;
+        self
+    }
+
+    /// Sets when garbage is collected.
+    pub fn collector_schedule(mut self, schedule: CollectorSchedule) -> Self {
+        self.schedule = schedule;
+        self
+    }
+
+    /// Bounds how many requests wait for pending uploads at a time; further ones are answered at once. Default: 1024.
+    pub fn max_waiters(mut self, max: usize) -> Self {
+        self.max_waiters = max;
+        self
+    }
+
+    /// Number of media records and of thumbnail records kept in memory, about 0.5 KiB each. Default: 10 000.
+    pub fn cached_records(mut self, records: u64) -> Self {
+        self.cached_records = records;
+        self
+    }
+
+    /// Builds the repository and starts its background work. Needs a tokio runtime.
+    #[must_use]
+    pub fn build(self) -> MediaRepository {
+        let Self { store, datastores, policies, clock, render_limits, schedule, max_waiters, cached_records } =
+            self;
+        let background = Background::new();
+        let (policies, policy_handle) = PolicyHandle::channel(policies);
+        let waiters = Waiters::new(max_waiters);
+        let records = RecordCache::new(cached_records);
+        let media: Arc<dyn MediaIndex> = Arc::<dyn MediaStore>::clone(&store);
+        let thumbnails: Arc<dyn ThumbnailIndex> = Arc::<dyn MediaStore>::clone(&store);
+        let reservations: Arc<dyn UploadIndex> = Arc::<dyn MediaStore>::clone(&store);
+        let access_log = AccessLog::new(Arc::clone(&media));
+        let ingest = Ingest::new(datastores.clone(), Arc::clone(&media), Arc::clone(&thumbnails));
+        let uploads = Uploads::new(upload::Inner {
+            ingest: ingest.clone(),
+            media: Arc::clone(&media),
+            reservations: Arc::clone(&reservations),
+            signals: Arc::<dyn MediaStore>::clone(&store),
+            records: records.clone(),
+            waiters: waiters.clone(),
+            policies: policy_handle.clone(),
+            clock: Arc::clone(&clock),
+            background: background.clone(),
+        });
+        let downloads = Downloads::new(download::Inner {
+            media,
+            datastores: datastores.clone(),
+            records: records.clone(),
+            waiters: waiters.clone(),
+            access_log: access_log.clone(),
+            policies: policy_handle.clone(),
+            clock: Arc::clone(&clock),
+        });
+        let thumbnails = Thumbnails::new(thumbnail::Inner {
+            index: thumbnails,
+            downloads: downloads.clone(),
+            datastores: datastores.clone(),
+            ingest,
+            pool: RenderPool::new(render_limits),
+            renderings: Flights::new(background.clone()),
+            known: thumbnail::KnownThumbnails::new(cached_records),
+            policies: policy_handle.clone(),
+            clock: Arc::clone(&clock),
+        });
+        let blobs: Arc<dyn BlobIndex> = Arc::<dyn MediaStore>::clone(&store);
+        let leases: Arc<dyn LeaseIndex> = Arc::<dyn MediaStore>::clone(&store);
+        let holder = crate::types::MediaId::generate().to_string();
+        let collector =
+            Collector::new(gc::Inner { blobs, reservations, leases, datastores, clock, schedule, holder });
+        let repository = MediaRepository {
+            uploads,
+            downloads,
+            thumbnails,
+            collector,
+            policies,
+            policy_handle,
+            background,
+            access_log,
+            store,
+        };
+        repository.start(records, waiters);
+        repository
+    }
+}
+
+impl MediaRepository {
+    /// Starts with where metadata and bytes are kept, and the rules of the local homeservers.
+    pub fn builder(
+        store: Arc<dyn MediaStore>,
+        datastores: Datastores,
+        policies: Policies,
+    ) -> MediaRepositoryBuilder {
+        MediaRepositoryBuilder {
+            store,
+            datastores,
+            policies,
+            clock: Arc::new(SystemClock),
+            render_limits: RenderLimits::default(),
+            schedule: CollectorSchedule::default(),
+            max_waiters: 1024,
+            cached_records: 10_000,
+        }
+    }
+
+    /// Takes uploads.
+    #[must_use]
+    pub const fn uploads(&self) -> &Uploads {
+        &self.uploads
+    }
+
+    /// Finds and reads media.
+    #[must_use]
+    pub const fn downloads(&self) -> &Downloads {
+        &self.downloads
+    }
+
+    /// Makes and serves thumbnails.
+    #[must_use]
+    pub const fn thumbnails(&self) -> &Thumbnails {
+        &self.thumbnails
+    }
+
+    /// Clears away what nothing refers to; runs by itself, too.
+    #[must_use]
+    pub const fn collector(&self) -> &Collector {
+        &self.collector
+    }
+
+    /// The rules in force.
+    #[must_use]
+    pub const fn policies(&self) -> &PolicyHandle {
+        &self.policy_handle
+    }
+
+    /// Everything that is remembered.
+    #[must_use]
+    pub const fn store(&self) -> &Arc<dyn MediaStore> {
+        &self.store
+    }
+
+    /// Replaces the rules for requests to come.
+    pub fn set_policies(&self, policies: Policies) {
+        self.policies.send_replace(Arc::new(policies));
+    }
+
+    /// Stops background work, waiting up to `grace` for uploads and renderings under way. False when some were still
+    /// running.
+    pub async fn shutdown(&self, grace: Duration) -> bool {
+        let done = self.background.stop(grace).await;
+        if let Err(error) = self.access_log.flush().await {
+            tracing::warn!(%error, "what was read when could not be written");
+        }
+        done
+    }
+
+    fn start(&self, records: RecordCache, waiters: Waiters) {
+        self.background.spawn_until_stop(self.collector.clone().run());
+        self.background.spawn_until_stop(flush_regularly(self.access_log.clone()));
+        self.background.spawn_until_stop(listen(self.store.subscribe(), records, waiters));
+    }
+}
+
+async fn flush_regularly(access_log: AccessLog) {
+    let mut ticks = tokio::time::interval(ACCESS_LOG_FLUSH);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = access_log.flush().await {
+            tracing::warn!(%error, "what was read when could not be written, will try again");
+        }
+    }
+}
+
+/// Acts on what other nodes, and this one, publish.
+async fn listen(mut signals: BoxStream<'static, Signal>, records: RecordCache, waiters: Waiters) {
+    while let Some(signal) = signals.next().await {
+        match signal {
+            Signal::Uploaded(mxc) => {
+                records.forget(&mxc);
+                waiters.wake(&mxc);
+            }
+            Signal::MediaChanged(mxc) => records.forget(&mxc),
+            Signal::AllMediaChanged => records.forget_all(),
+            Signal::Lost => {
+                records.forget_all();
+                waiters.wake_all();
+            }
+            Signal::LoggedOut(_) => {}
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! A body that one task writes and many read, each at an own offset, while it grows.
+
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt as _, path::Path, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use tokio::{sync::watch, task::spawn_blocking};
+
+use super::{ByteStream, StreamError};
+
+/// Bytes read from the file at once.
+const CHUNK: usize = 256 * 1024;
+
+/// The writing end: an unnamed temporary file that vanishes with its last reader.
+///
+/// Readers never get the last `hold_back` bytes before [`Spool::finish`], so that a verdict on the whole body can
+/// still break every reader's connection. Dropping the spool unfinished fails all readers.
+#[derive(Debug)]
+pub struct Spool {
+    shared: Arc<Shared>,
+    written: u64,
+}
+
+/// The reading end. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct SpoolReader(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    file: File,
+    hold_back: u64,
+    state: watch::Sender<State>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    written: u64,
+    end: End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Open,
+    Complete,
+    Failed,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the writer of the body gave up")]
+struct WriterGaveUp;
+
+impl Spool {
+    /// Makes an empty spool file in `directory`, or in the system's directory for temporary files.
+    pub async fn create(directory: Option<&Path>, hold_back: u64) -> io::Result<Self> {
+        let directory = directory.map(Path::to_path_buf);
+        let make = move || directory.map_or_else(tempfile::tempfile, tempfile::tempfile_in);
+        let file = spawn_blocking(make).await.map_err(io::Error::other)??;
+        let state = watch::Sender::new(State { written: 0, end: End::Open });
+        Ok(Self { shared: Arc::new(Shared { file, hold_back, state }), written: 0 })
+    }
+
+    /// Appends `chunk`; readers see it when this returns.
+    pub async fn append(&mut self, chunk: Bytes) -> Result<(), StreamError> {
+        let (shared, offset, len) = (Arc::clone(&self.shared), self.written, chunk.len() as u64);
+        let write = move || shared.file.write_all_at(&chunk, offset);
+        spawn_blocking(write).await.map_err(storage)?.map_err(storage)?;
+        self.written += len;
+        let written = self.written;
+        self.shared.state.send_modify(|state| state.written = written);
+        Ok(())
+    }
+
+    /// Declares the body complete and lets go of what was held back.
+    pub fn finish(self) {
+        self.shared.state.send_modify(|state| state.end = End::Complete);
+    }
+
+    /// A reader of this spool.
+    #[must_use]
+    pub fn reader(&self) -> SpoolReader {
+        SpoolReader(Arc::clone(&self.shared))
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        self.shared.state.send_if_modified(|state| {
+            let unfinished = state.end == End::Open;
+            if unfinished {
+                state.end = End::Failed;
+            }
+            unfinished
+        });
+    }
+}
+
+impl SpoolReader {
+    /// The bytes of `range`, waiting for those that are not there yet. An end behind the body is the body's end.
+    #[must_use]
+    pub fn read(&self, range: Range<u64>) -> ByteStream {
+        let state = self.0.state.subscribe();
+        let cursor = Cursor { shared: Arc::clone(&self.0), state, range };
+        ByteStream::new(stream::try_unfold(cursor, |mut cursor| async move {
+            Ok(cursor.next().await?.map(|chunk| (chunk, cursor)))
+        }))
+    }
+}
+
+struct Cursor {
+    shared: Arc<Shared>,
+    state: watch::Receiver<State>,
+    range: Range<u64>,
+}
+
+impl Cursor {
+    async fn next(&mut self) -> Result<Option<Bytes>, StreamError> {
+        loop {
+            if self.range.is_empty() {
+                return Ok(None);
+            }
+            let State { written, end } = *self.state.borrow_and_update();
+            let readable = match end {
+                End::Failed => return Err(storage(WriterGaveUp)),
+                End::Complete => written,
+                End::Open => written.saturating_sub(self.shared.hold_back),
+            };
+            if readable > self.range.start {
+                return self.take(readable.min(self.range.end)).await.map(Some);
+            }
+            if end == End::Complete {
+                return Ok(None);
+            }
+            // The sender lives in `shared`, which this cursor holds: it cannot be closed.
+            self.state.changed().await.map_err(storage)?;
+        }
+    }
+
+    async fn take(&mut self, end: u64) -> Result<Bytes, StreamError> {
+        let (shared, offset) = (Arc::clone(&self.shared), self.range.start);
+        let len = usize::try_from(end - offset).unwrap_or(CHUNK).min(CHUNK);
+        let read = move || {
+            let mut buffer = BytesMut::zeroed(len);
+            shared.file.read_exact_at(&mut buffer, offset).map(|()| buffer.freeze())
+        };
+        let chunk = spawn_blocking(read).await.map_err(storage)?.map_err(storage)?;
+        self.range.start += chunk.len() as u64;
+        Ok(chunk)
+    }
+}
+
+fn storage(error: impl std::error::Error + Send + Sync + 'static) -> StreamError {
+    StreamError::Storage(Box::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+
+    use super::*;
+
+    async fn spool(hold_back: u64) -> Spool {
+        Spool::create(None, hold_back).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn readers_at_different_offsets_get_their_bytes_while_it_grows() {
+        let mut spool = spool(0).await;
+        let reader = spool.reader();
+        let write = async {
+            spool.append(Bytes::from_static(b"hello ")).await.unwrap();
+            spool.append(Bytes::from_static(b"world")).await.unwrap();
+            spool.finish();
+        };
+        let early = reader.read(0..u64::MAX).collect_up_to(100);
+        let late = reader.read(3..8).collect_up_to(100);
+        let (early, late, ()) = tokio::join!(early, late, write);
+        assert_eq!(early.unwrap(), "hello world");
+        assert_eq!(late.unwrap(), "lo wo");
+    }
+
+    #[tokio::test]
+    async fn the_last_bytes_are_held_back_until_the_end() {
+        let mut spool = spool(4).await;
+        let mut body = spool.reader().read(0..u64::MAX);
+        spool.append(Bytes::from_static(b"abcdef")).await.unwrap();
+        assert_eq!(body.next().await.unwrap().unwrap(), "ab");
+        assert!(futures_util::FutureExt::now_or_never(body.next()).is_none());
+        spool.finish();
+        assert_eq!(body.next().await.unwrap().unwrap(), "cdef");
+        assert!(body.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_gives_up_fails_every_reader() {
+        let mut spool = spool(4).await;
+        let mut body = spool.reader().read(0..u64::MAX);
+        spool.append(Bytes::from_static(b"abcdef")).await.unwrap();
+        drop(spool);
+        assert!(matches!(body.next().await, Some(Err(StreamError::Storage(_)))));
+    }
+}

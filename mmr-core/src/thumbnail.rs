@@ -1,0 +1,37 @@
+//! Thumbnails: which size, which pixels, and how they are made within bounds.
+//!
+//! [`normalise`] turns a request into a [`ThumbnailSpec`](crate::types::ThumbnailSpec), and a
+//! [`RenderPool`] renders one from the bytes of a source:
+//!
+//! ```no_run
+//! # async fn render(source: bytes::Bytes) -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//!
+//! use mmr_core::thumbnail::{RenderLimits, RenderPool, Rendered, ThumbnailPolicy, normalise};
+//! use mmr_core::types::{Method, ThumbnailRequest};
+//!
+//! let pool = RenderPool::new(RenderLimits::default());
+//! let policy = Arc::new(ThumbnailPolicy::default());
+//! let request = ThumbnailRequest { width: 96, height: 96, method: Method::Crop, animated: None };
+//! let spec = normalise(&request, &policy)?;
+//! match pool.render(source, spec, policy).await? {
+//!     Rendered::Image { bytes, content_type, .. } => println!("{} bytes of {content_type}", bytes.len()),
+//!     Rendered::Original { .. } => println!("the source is its own thumbnail"),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod formats;
+pub mod geometry;
+pub mod pool;
+pub mod render;
+mod service;
+pub mod spec;
+
+pub use self::pool::{RenderLimits, RenderPool, Ticket};
+pub use self::render::{RenderError, RenderTask, Rendered, Renderer};
+pub(crate) use self::service::{Inner, KnownThumbnails};
+pub use self::service::{Thumbnail, Thumbnails};
+pub use self::spec::{EmptyThumbnail, normalise};
+pub use crate::policy::ThumbnailPolicy;

@@ -1,0 +1,169 @@
+//! Still thumbnails of JPEG, PNG, GIF and WebP.
+//!
+//! The output is JPEG for JPEG sources and for WebP without transparency, PNG for everything else. Of an
+//! animation one frame is shown, even where an animated thumbnail was allowed: animated output does not
+//! exist yet, except that a small enough animation is served as it is.
+
+mod gif;
+mod jpeg;
+mod png;
+mod source;
+mod steps;
+mod webp;
+
+use image::ImageError;
+use image::metadata::Orientation;
+
+use self::steps::Pixels;
+use crate::policy::ThumbnailPolicy;
+use crate::thumbnail::geometry::{self, Placement};
+use crate::thumbnail::render::{Prepared, RenderError, RenderTask, Rendered, Renderer, Work};
+use crate::types::Size;
+
+/// Renders JPEG, PNG, GIF and WebP.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StillImages;
+
+impl Renderer for StillImages {
+    fn prepare(&self, task: &RenderTask) -> Option<Result<Prepared, RenderError>> {
+        let format = Format::sniff(&task.source)?;
+        Some(format.open(task).and_then(|header| plan(header, task)))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Jpeg,
+    Png,
+    Gif,
+    WebP,
+}
+
+impl Format {
+    fn sniff(source: &[u8]) -> Option<Self> {
+        match source {
+            [0xFF, 0xD8, 0xFF, ..] => Some(Self::Jpeg),
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Some(Self::Png),
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Self::Gif),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::WebP),
+            _ => None,
+        }
+    }
+
+    fn open(self, task: &RenderTask) -> Result<Header, RenderError> {
+        match self {
+            Self::Jpeg => jpeg::open(task),
+            Self::Png => png::open(task),
+            Self::Gif => gif::open(task),
+            Self::WebP => webp::open(task),
+        }
+    }
+}
+
+/// What a codec says about a source after reading its header.
+struct Header {
+    /// The type found in the bytes.
+    content_type: &'static str,
+    /// Width and height as stored, before `orientation`.
+    size: Size,
+    /// The most pixels that any part of the source asks for.
+    pixels: u64,
+    /// How the stored pixels must be turned to be upright.
+    orientation: Orientation,
+    /// Embedded colour profile, as it is.
+    icc: Option<Vec<u8>>,
+    /// Whether the source has more than one frame.
+    animated: bool,
+    /// Whether an opaque thumbnail becomes a JPEG.
+    jpeg_if_opaque: bool,
+    /// Bytes that decoding takes, decoded pixels included.
+    decode_bytes: u64,
+    /// See [`Work::at_worst_bytes`].
+    at_worst_bytes: u64,
+    decode: Decode,
+}
+
+type Decode = Box<dyn FnOnce() -> Result<Pixels, RenderError> + Send>;
+
+impl Header {
+    /// Width and height as shown.
+    fn upright(&self) -> Size {
+        if steps::transposes(self.orientation) { self.size.transposed() } else { self.size }
+    }
+}
+
+/// Decides from the header alone, so that a refusal costs no pixels.
+fn plan(header: Header, task: &RenderTask) -> Result<Prepared, RenderError> {
+    let RenderTask { source, spec, policy, cancelled } = task;
+    admit(&header, policy)?;
+    let upright = header.upright();
+    let may_move = spec.animated && source.len() as u64 <= policy.max_animate_bytes;
+    let as_it_is = spec.size().contains(upright)
+        && header.orientation == Orientation::NoTransforms
+        && (may_move || !header.animated);
+    if as_it_is {
+        let Size { width, height } = upright;
+        return Ok(Prepared::Done(Rendered::Original { content_type: header.content_type, width, height }));
+    }
+
+    let pixels = header.pixels;
+    let placement = geometry::place(upright, spec.size(), spec.method);
+    let required_bytes = header.decode_bytes.saturating_add(steps::resize_bytes(&placement));
+    let at_worst_bytes = header.at_worst_bytes;
+    let cancelled = cancelled.clone();
+    let run = move || {
+        let decoded = (header.decode)()?;
+        if cancelled.get() {
+            return Err(RenderError::Deadline);
+        }
+        finish(decoded, &placement, header.orientation, header.icc, header.jpeg_if_opaque)
+    };
+    Ok(Prepared::Work(Work { pixels, required_bytes, at_worst_bytes, run: Box::new(run) }))
+}
+
+fn admit(header: &Header, policy: &ThumbnailPolicy) -> Result<(), RenderError> {
+    if header.size.area() == 0 {
+        return Err(RenderError::decode("picture has no pixels"));
+    }
+    if !policy.allows_type(header.content_type) {
+        return Err(RenderError::Unsupported(format!("{} is not enabled", header.content_type)));
+    }
+    let (pixels, limit) = (header.pixels, policy.max_pixels);
+    if pixels > limit { Err(RenderError::TooManyPixels { pixels, limit }) } else { Ok(()) }
+}
+
+/// The pipeline after decoding. The placement counts in upright pixels; the picture is turned last, when it
+/// is small, which gives the same result as turning it first.
+fn finish(
+    decoded: Pixels,
+    placement: &Placement,
+    orientation: Orientation,
+    icc: Option<Vec<u8>>,
+    jpeg_if_opaque: bool,
+) -> Result<Rendered, RenderError> {
+    let Placement { region, size } = *placement;
+    let (region, size) = if steps::transposes(orientation) {
+        (region.transposed(), size.transposed())
+    } else {
+        (region, size)
+    };
+    let resized = steps::resize(decoded, region, size)?;
+    let upright = steps::turn(resized, orientation)?;
+    let shown = steps::drop_needless_alpha(upright);
+    let icc = icc.filter(|profile| steps::profile_fits(profile, &shown));
+    if jpeg_if_opaque && !shown.has_alpha() {
+        steps::encode_jpeg(&shown, icc.as_deref())
+    } else {
+        steps::encode_png(&shown, icc)
+    }
+}
+
+fn into_render_error(error: ImageError) -> RenderError {
+    match error {
+        ImageError::Unsupported(what) => RenderError::Unsupported(what.to_string()),
+        other => RenderError::decode(other),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! PNG sources, animated ones included: their default picture.
+
+use image::codecs::png::PngDecoder;
+use image::metadata::Orientation;
+use image::{ImageDecoder, Limits};
+
+use super::source::SourceReader;
+use super::{Header, into_render_error, steps};
+use crate::thumbnail::render::{RenderError, RenderTask};
+use crate::types::Size;
+
+/// Most that a colour profile may become when it is decompressed.
+const PROFILE_BYTES: u64 = 4 * 1024 * 1024;
+
+pub(super) fn open(task: &RenderTask) -> Result<Header, RenderError> {
+    let mut limits = Limits::no_limits();
+    // Everything in front of the pixels: chunks are read into a buffer, and texts copied out of it. The
+    // decoder also counts one row, so that pictures millions of pixels wide are refused here.
+    limits.max_alloc = Some(3 * task.source.len() as u64 + PROFILE_BYTES);
+    let mut decoder = PngDecoder::with_limits(SourceReader::new(task), limits).map_err(into_render_error)?;
+    let (width, height) = decoder.dimensions();
+    let size = Size::new(width, height);
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let icc = decoder.icc_profile().ok().flatten();
+    let animated = decoder.is_apng().unwrap_or(false);
+    // Besides the pixels the decoder keeps a few rows, and a window of the compressed stream.
+    let row_bytes = u64::from(width) * u64::from(decoder.color_type().bytes_per_pixel());
+    let decode_bytes = decoder.total_bytes().saturating_add(8 * row_bytes + 256 * 1024);
+    Ok(Header {
+        content_type: if animated { "image/apng" } else { "image/png" },
+        size,
+        pixels: size.area(),
+        orientation,
+        icc,
+        animated,
+        jpeg_if_opaque: false,
+        decode_bytes,
+        at_worst_bytes: 0,
+        decode: Box::new(move || steps::decode(decoder)),
+    })
+}

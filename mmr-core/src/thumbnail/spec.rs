@@ -1,0 +1,155 @@
+//! From the size that a client asks for to the one that is made.
+
+use super::geometry;
+use crate::policy::ThumbnailPolicy;
+use crate::types::{Method, Size, ThumbnailRequest, ThumbnailSpec};
+
+/// Width or height is zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("thumbnail width and height must be at least one pixel")]
+pub struct EmptyThumbnail;
+
+/// Chooses the thumbnail to make for `request`.
+///
+/// The box is the smallest configured size that is not smaller than asked in either dimension, and the
+/// largest configured size when there is none. With `dynamic_sizing` it is the asked size, cut down to the
+/// largest configured one.
+///
+/// For [`Method::Crop`] the box is then shrunk to the asked aspect ratio, since a crop has to have it
+/// (matrix-media-repo does the same). One medium thus has at most width + height crops per configured size.
+///
+/// # Errors
+/// [`EmptyThumbnail`] when width or height is zero.
+pub fn normalise(
+    request: &ThumbnailRequest,
+    policy: &ThumbnailPolicy,
+) -> Result<ThumbnailSpec, EmptyThumbnail> {
+    let ThumbnailRequest { width, height, method, animated } = *request;
+    let asked = Size::new(width, height);
+    if asked.area() == 0 {
+        return Err(EmptyThumbnail);
+    }
+    let bounds = if policy.dynamic_sizing {
+        let most = largest(policy.sizes());
+        Size::new(asked.width.min(most.width), asked.height.min(most.height))
+    } else {
+        smallest_containing(asked, policy.sizes())
+    };
+    let size = match method {
+        Method::Scale => bounds,
+        Method::Crop => geometry::fit(asked, bounds),
+    };
+    let animated = policy.allow_animated && animated.unwrap_or(policy.default_animated);
+    Ok(ThumbnailSpec { width: size.width, height: size.height, method, animated })
+}
+
+fn smallest_containing(asked: Size, sizes: &[Size]) -> Size {
+    let fitting = sizes.iter().copied().filter(|size| size.contains(asked));
+    fitting.min_by_key(|size| (size.area(), size.width)).unwrap_or_else(|| largest(sizes))
+}
+
+fn largest(sizes: &[Size]) -> Size {
+    let largest = sizes.iter().copied().max_by_key(|size| (size.area(), size.width));
+    largest.unwrap_or(Size::new(1, 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn request(width: u32, height: u32, method: Method) -> ThumbnailRequest {
+        ThumbnailRequest { width, height, method, animated: None }
+    }
+
+    fn chosen(width: u32, height: u32, method: Method) -> Size {
+        normalise(&request(width, height, method), &ThumbnailPolicy::default()).unwrap().size()
+    }
+
+    #[test]
+    fn a_configured_size_is_taken_as_it_is() {
+        assert_eq!(chosen(320, 240, Method::Scale), Size::new(320, 240));
+        assert_eq!(chosen(96, 96, Method::Crop), Size::new(96, 96));
+    }
+
+    #[test]
+    fn the_smallest_size_that_is_not_smaller_in_either_dimension_is_taken() {
+        assert_eq!(chosen(33, 1, Method::Scale), Size::new(96, 96));
+        assert_eq!(chosen(97, 10, Method::Scale), Size::new(320, 240));
+        assert_eq!(chosen(10, 241, Method::Scale), Size::new(640, 480));
+    }
+
+    #[test]
+    fn the_largest_size_is_taken_when_more_is_asked() {
+        assert_eq!(chosen(4000, 3000, Method::Scale), Size::new(800, 600));
+        assert_eq!(chosen(801, 1, Method::Scale), Size::new(800, 600));
+    }
+
+    #[test]
+    fn the_order_of_the_configured_sizes_does_not_matter() {
+        let mut policy = ThumbnailPolicy::default();
+        policy.sizes.reverse();
+        let spec = normalise(&request(50, 50, Method::Scale), &policy).unwrap();
+        assert_eq!(spec.size(), Size::new(96, 96));
+    }
+
+    #[test]
+    fn a_crop_has_the_asked_aspect_ratio_inside_the_configured_size() {
+        assert_eq!(chosen(104, 104, Method::Crop), Size::new(240, 240));
+        assert_eq!(chosen(1000, 1000, Method::Crop), Size::new(600, 600));
+    }
+
+    #[test]
+    fn dynamic_sizing_takes_the_asked_size_up_to_the_largest() {
+        let policy = ThumbnailPolicy { dynamic_sizing: true, ..ThumbnailPolicy::default() };
+        let size = |w, h, method| normalise(&request(w, h, method), &policy).unwrap().size();
+        assert_eq!(size(123, 45, Method::Scale), Size::new(123, 45));
+        assert_eq!(size(123, 45, Method::Crop), Size::new(123, 45));
+        assert_eq!(size(9000, 45, Method::Scale), Size::new(800, 45));
+        assert_eq!(size(1000, 100, Method::Crop), Size::new(800, 80));
+    }
+
+    #[test]
+    fn a_dimension_of_zero_is_an_error() {
+        for (width, height) in [(0, 32), (32, 0), (0, 0)] {
+            let result = normalise(&request(width, height, Method::Scale), &ThumbnailPolicy::default());
+            assert_eq!(result, Err(EmptyThumbnail), "{width}x{height}");
+        }
+    }
+
+    #[test]
+    fn animation_follows_the_client_within_the_policy() {
+        let animated = |asked, allow_animated, default_animated| {
+            let policy = ThumbnailPolicy { allow_animated, default_animated, ..ThumbnailPolicy::default() };
+            let request = ThumbnailRequest { animated: asked, ..request(32, 32, Method::Scale) };
+            normalise(&request, &policy).unwrap().animated
+        };
+        assert!(!animated(None, true, false));
+        assert!(animated(None, true, true));
+        assert!(animated(Some(true), true, false));
+        assert!(!animated(Some(false), true, true));
+        assert!(!animated(Some(true), false, true));
+    }
+
+    proptest! {
+        #[test]
+        fn a_box_is_at_least_as_large_as_asked_whenever_a_configured_size_is(
+            width in 1_u32..=800, height in 1_u32..=600, crop: bool,
+        ) {
+            let method = if crop { Method::Crop } else { Method::Scale };
+            prop_assert!(chosen(width, height, method).contains(Size::new(width, height)));
+        }
+
+        #[test]
+        fn any_request_gets_a_box_inside_the_largest_size(
+            width in 1_u32.., height in 1_u32.., crop: bool, dynamic_sizing: bool,
+        ) {
+            let method = if crop { Method::Crop } else { Method::Scale };
+            let policy = ThumbnailPolicy { dynamic_sizing, ..ThumbnailPolicy::default() };
+            let size = normalise(&request(width, height, method), &policy).unwrap().size();
+            prop_assert!(size.area() > 0);
+            prop_assert!(Size::new(800, 600).contains(size), "{}", size);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The command line: one file per subcommand.
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+mod check_config;
+mod dev;
+mod migrate;
+mod serve;
+
+/// A media repository for Matrix: stores, de-duplicates, thumbnails and serves the files that people send.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    after_help = "\
+Without a command, mmr-server serves. To look around without any configuration, run `mmr-server dev`.
+
+Configuration is matrix-media-repo's YAML. Send requests for /_matrix/media, /_matrix/client/v1/media and
+/_matrix/client/v3/logout here and everything else to the homeserver."
+)]
+struct Cli {
+    /// Configuration: a YAML file, or a directory of them. The environment variable REPO_CONFIG wins over it.
+    #[arg(long, global = true, value_name = "FILE|DIRECTORY", default_value = "media-repo.yaml")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve media (the default).
+    Serve,
+    /// Read the configuration and print everything that is wrong, ineffective or unknown in it.
+    CheckConfig,
+    /// Bring the database to this version's schema, with no server running. `serve` does the same when it starts.
+    Migrate(migrate::Options),
+    /// Serve on loopback with no configuration at all: SQLite and a directory, a random token, commands to try.
+    Dev(dev::Options),
+}
+
+/// Runs the command that `args` name.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let Cli { config, command } = Cli::parse_from(args.into_iter().map(gnu_style));
+    let outcome = match command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(&config),
+        Command::CheckConfig => check_config::run(&config),
+        Command::Migrate(options) => migrate::run(&config, &options),
+        Command::Dev(options) => dev::run(&options),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// matrix-media-repo takes `-config FILE`; so do unit files written for it.
+fn gnu_style(arg: OsString) -> OsString {
+    match arg.to_str() {
+        Some("-config") => "--config".into(),
+        Some(text) if text.starts_with("-config=") => format!("-{text}").into(),
+        Some("-version") => "--version".into(),
+        _ => arg,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(args: &[&str]) -> Cli {
+        Cli::parse_from(args.iter().map(|arg| gnu_style((*arg).into())))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_flags_of_matrix_media_repo_are_understood() {
+        for args in [["mmr-server", "-config", "x.yaml"].as_slice(), &["mmr-server", "-config=x.yaml"]] {
+            let cli = parse(args);
+            assert_eq!(cli.config, PathBuf::from("x.yaml"));
+            assert!(cli.command.is_none());
+        }
+    }
+
+    #[test]
+    fn the_configuration_may_be_named_behind_the_command_too() {
+        assert_eq!(parse(&["mmr-server", "serve", "--config", "x"]).config, PathBuf::from("x"));
+    }
+}

@@ -1,0 +1,4 @@
+//! wip
+pub(crate) fn data_directory() -> Option<std::path::PathBuf> {
+    Some("/tmp/mmr-dev".into())
+}

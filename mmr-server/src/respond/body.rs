@@ -1,0 +1,85 @@
+//! The body of every response.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http_body::{Body, Frame, SizeHint};
+use mmr_core::stream::{ByteStream, StreamError};
+
+/// Bytes in memory, or a stream of known length. A stream that fails ends the connection, never the body.
+#[derive(Debug, Default)]
+pub struct MediaBody(Repr);
+
+#[derive(Debug)]
+enum Repr {
+    Whole(Bytes),
+    Stream { stream: ByteStream, left: u64 },
+}
+
+impl Default for Repr {
+    fn default() -> Self {
+        Self::Whole(Bytes::new())
+    }
+}
+
+impl MediaBody {
+    /// A body of exactly `len` bytes.
+    #[must_use]
+    pub fn of_length(stream: ByteStream, len: u64) -> Self {
+        match stream.try_into_bytes() {
+            Ok(bytes) => Self(Repr::Whole(bytes)),
+            Err(stream) => Self(Repr::Stream { stream: stream.of_length(len), left: len }),
+        }
+    }
+}
+
+impl From<Bytes> for MediaBody {
+    fn from(bytes: Bytes) -> Self {
+        Self(Repr::Whole(bytes))
+    }
+}
+
+impl Body for MediaBody {
+    type Data = Bytes;
+    type Error = StreamError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        match &mut self.0 {
+            Repr::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            Repr::Stream { stream, left } => {
+                let item = ready!(stream.poll_next_unpin(cx));
+                if let Some(Ok(chunk)) = &item {
+                    *left = left.saturating_sub(chunk.len() as u64);
+                }
+                if let Some(Err(error)) = &item {
+                    tracing::warn!(error = error as &dyn std::error::Error, "a response broke off");
+                }
+                Poll::Ready(item.map(|chunk| chunk.map(Frame::data)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Repr::Whole(bytes) => bytes.is_empty(),
+            Repr::Stream { left, .. } => *left == 0,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(match &self.0 {
+            Repr::Whole(bytes) => bytes.len() as u64,
+            Repr::Stream { left, .. } => *left,
+        })
+    }
+}

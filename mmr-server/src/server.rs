@@ -1,0 +1,212 @@
+//! Connections: accepting, bounding and draining them.
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use ::metrics::gauge;
+use http::Request;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use mmr_core::lifecycle::Background;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::service::MediaService;
+
+mod activity;
+mod metrics;
+mod stall;
+
+pub use self::metrics::serve_metrics;
+use self::{activity::Activity, stall::StallIo};
+
+/// What a client may take up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpLimits {
+    /// Connections at a time; further ones wait in the kernel's queue.
+    pub max_connections: usize,
+    /// Time for the head of a request to arrive.
+    pub header_timeout: Duration,
+    /// Time that a connection may be open without a request.
+    pub idle_timeout: Duration,
+    /// Time that a client may take to accept any byte of a response.
+    pub stall_timeout: Duration,
+    /// Time for requests under way to finish at shutdown.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            max_connections: 4096,
+            header_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(90),
+            stall_timeout: Duration::from_mins(1),
+            shutdown_grace: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Serves one [`MediaService`] over connections. Cheap to clone; all clones count the same connections.
+#[derive(Clone, Debug)]
+pub struct Server {
+    service: MediaService,
+    limits: HttpLimits,
+    open: Arc<AtomicUsize>,
+}
+
+/// One open connection, counted.
+struct Open {
+    count: Arc<AtomicUsize>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Server {
+    /// A server without connections.
+    #[must_use]
+    pub fn new(service: MediaService, limits: HttpLimits) -> Self {
+        Self { service, limits, open: Arc::default() }
+    }
+
+    /// Number of open connections.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Serves HTTP/1.1 and cleartext HTTP/2 until `stop`, then lets requests under way finish. False when some did not
+    /// within the grace.
+    pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) -> bool {
+        let slots = Arc::new(Semaphore::new(self.limits.max_connections));
+        let connections = Background::new();
+        let builder = Arc::new(builder(&self.limits));
+        loop {
+            let accepted = async {
+                // Never closed: the semaphore lives as long as this loop.
+                let slot = Arc::clone(&slots).acquire_owned().await.ok()?;
+                Some((slot, listener.accept().await))
+            };
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = accepted => accepted,
+            };
+            match accepted {
+                Some((slot, Ok((stream, _)))) => {
+                    let open = Open::new(&self.open, slot);
+                    let connection = connection(Arc::clone(&builder), stream, self.clone(), stop.clone());
+                    connections.spawn(async move {
+                        connection.await;
+                        drop(open);
+                    });
+                }
+                Some((_, Err(error))) => pause_after(&error).await,
+                None => break,
+            }
+        }
+        drop(listener);
+        connections.stop(self.limits.shutdown_grace).await
+    }
+}
+
+impl Open {
+    fn new(count: &Arc<AtomicUsize>, slot: OwnedSemaphorePermit) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        gauge!("media_http_connections").increment(1);
+        Self { count: Arc::clone(count), _slot: slot }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::AcqRel);
+        gauge!("media_http_connections").decrement(1);
+    }
+}
+
+/// Binds the listener with a queue that a reconnecting crowd fits in.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket =
+        if address.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(4096)
+}
+
+fn builder(limits: &HttpLimits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(100)
+        .max_header_list_size(32 * 1024)
+        .keep_alive_interval(limits.idle_timeout / 3)
+        .keep_alive_timeout(limits.stall_timeout);
+    builder
+}
+
+async fn connection(
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    stream: TcpStream,
+    server: Server,
+    stop: CancellationToken,
+) {
+    let Server { service, limits, .. } = server;
+    // Small answers must not wait for a full packet. A socket that refuses is about to fail anyway.
+    let _ = stream.set_nodelay(true);
+    let io = TokioIo::new(StallIo::new(stream, limits.stall_timeout));
+    let activity = Arc::new(Activity::new());
+    let tracked = Arc::clone(&activity);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (service, busy) = (service.clone(), tracked.begin());
+        async move {
+            Ok::<_, std::convert::Infallible>(
+                service.respond(request).await.map(|body| busy.until_end_of(body)),
+            )
+        }
+    });
+    let mut connection = pin!(builder.serve_connection(io, service));
+    let mut idle = pin!(activity.idle_for(limits.idle_timeout));
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = first_of(stop.cancelled(), idle.as_mut()) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(error = &*error, "a connection ended early");
+    }
+}
+
+async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+    tokio::select! {
+        () = one => {}
+        () = other => {}
+    }
+}
+
+/// Out of file descriptors, most likely: connections that end make room again.
+async fn pause_after(error: &io::Error) {
+    let about_one_client =
+        matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset);
+    if !about_one_client {
+        tracing::error!(%error, "accepting a connection failed");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

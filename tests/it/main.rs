@@ -1,0 +1,10 @@
+//! The server and the library as their users meet them, in one process.
+
+mod architecture;
+mod auth;
+mod download;
+mod hostile;
+mod limits;
+mod range;
+mod thumbnail;
+mod upload;
