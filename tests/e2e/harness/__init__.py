@@ -1,0 +1,1 @@
+"""Starts the real programs that the end-to-end tests talk to, and stops them again."""
