@@ -165,7 +165,7 @@ fn word() -> impl Strategy<Value = String> {
 }
 
 fn time() -> impl Strategy<Value = Timestamp> {
-    (0..30_u64).prop_map(at)
+    (0..8_u64).prop_map(at)
 }
 
 fn limit() -> impl Strategy<Value = u32> {
@@ -310,7 +310,7 @@ fn new_thumbnail() -> impl Strategy<Value = NewThumbnail> {
 }
 
 fn reservation() -> impl Strategy<Value = Reservation> {
-    (mxc(), any_user(), 0..20_u64, 0..20_u64).prop_map(|(mxc, owner, created, lasts)| Reservation {
+    (mxc(), any_user(), 0..8_u64, 0..6_u64).prop_map(|(mxc, owner, created, lasts)| Reservation {
         mxc,
         owner,
         created: at(created),
