@@ -213,6 +213,18 @@ async fn a_full_disk_says_so_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_writer_that_failed_does_not_commit_what_it_has() {
+    let Some(disk) = Disk::mount("size=1m") else { return };
+    let store = open(disk.0.path());
+    let key = BlobKey::generate();
+    let mut writer = store.create(&key).await.unwrap();
+    while writer.write(bytes(1, 100_000)).await.is_ok() {}
+    writer.write(bytes(2, 1)).await.unwrap_err();
+    writer.commit().await.unwrap_err();
+    assert_eq!(files(disk.0.path()), [] as [PathBuf; 0]);
+}
+
+#[tokio::test]
 async fn a_read_only_directory_can_be_read_and_denies_the_rest() {
     let Some(disk) = Disk::mount("size=8m") else { return };
     let key = put(&open(disk.0.path()), bytes(1, 1000)).await;
