@@ -203,6 +203,7 @@ async fn a_full_disk_says_so_and_loses_nothing() {
         }
     };
     assert!(matches!(error, DatastoreError::Full(_)), "{error:?}");
+    assert!(!small.is_empty(), "what the large one took was given back");
     store.settled().await;
     assert_eq!(staged(disk.0.path()), [] as [PathBuf; 0]);
     assert_eq!(list(&store).await.len(), small.len() + 1);
@@ -252,8 +253,10 @@ struct Disk(TempDir);
 impl Disk {
     fn mount(options: &str) -> Option<Self> {
         let root = TempDir::new().unwrap();
-        let mount =
-            Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(root.path()).output();
+        let mount = Command::new("mount")
+            .args(["-n", "-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(root.path())
+            .output();
         match mount {
             Ok(output) if output.status.success() => return Some(Self(root)),
             Ok(output) => eprintln!("skipped: {}", String::from_utf8_lossy(&output.stderr).trim()),
@@ -270,7 +273,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let status = Command::new("umount").arg("-l").arg(self.0.path()).status();
-        assert!(status.is_ok_and(|status| status.success()), "the test's file system is still mounted");
+        let output = Command::new("umount").args(["-n", "-l"]).arg(self.0.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
