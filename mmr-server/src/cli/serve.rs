@@ -107,7 +107,7 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("the runtime cannot be started")
 }
 
-/// Cancelled by SIGINT or SIGTERM; the second one ends the process.
+/// Cancelled by SIGINT or SIGTERM. Impatience at the terminal is heard: a second SIGINT ends the process.
 pub(super) fn shutdown_signal() -> CancellationToken {
     let token = CancellationToken::new();
     let cancelled = token.clone();
@@ -121,16 +121,14 @@ pub(super) fn shutdown_signal() -> CancellationToken {
         else {
             return;
         };
-        for second in [false, true] {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if second {
-                std::process::exit(130);
-            }
-            tracing::info!("stopping; a second signal stops at once");
-            cancelled.cancel();
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping; requests under way may finish, Ctrl+C ends them");
+        cancelled.cancel();
+        if interrupt.recv().await.is_some() {
+            std::process::exit(130);
         }
     });
     token
