@@ -137,7 +137,7 @@ impl Staged {
     }
 
     /// The blob that these bytes will be, once they are published.
-    pub(crate) fn blob(&self) -> BlobRecord {
+    fn blob(&self) -> BlobRecord {
         let Digests { hash, checksum, len } = self.digests;
         BlobRecord { hash, checksum: Some(checksum), size: len, location: self.location.clone() }
     }

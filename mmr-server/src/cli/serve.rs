@@ -14,15 +14,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     auth::TokenCache,
     config::{self, Loaded, Settings, wire},
-    server::{Server, listen, serve_metrics},
+    server::{Server, Workers, listen, serve_metrics},
     telemetry,
 };
 
 /// Time for what does not serve clients to end.
 const CLOSING: Duration = Duration::from_secs(5);
-/// Threads that wait for disks: enough to keep several busy, few enough to bound what their stacks take.
-const BLOCKING_THREADS: usize = 64;
-/// How long such a thread is kept for the next burst.
+/// How long a blocking thread is kept for the next burst.
 const KEEP_THREADS: Duration = Duration::from_secs(2);
 
 pub(super) fn run(config: &Path) -> anyhow::Result<ExitCode> {
@@ -57,7 +55,10 @@ async fn serve(settings: Settings) -> anyhow::Result<bool> {
     tracing::info!(address = %listener.local_addr()?, homeservers = names.join(", "), "serving");
 
     let limits = settings.http.limits;
-    let drained = Server::new(wired.service.clone(), limits).serve(listener, stop).await;
+    let workers = Workers::start_for_processors().context("the threads for connections cannot be started")?;
+    // Its threads also finish what requests left behind, so it lives until everything is closed.
+    let server = Server::new(wired.service.clone(), limits).on(workers);
+    let drained = server.serve(listener, stop).await;
     if !drained {
         tracing::warn!(
             seconds = limits.shutdown_grace.as_secs(),
@@ -66,6 +67,7 @@ async fn serve(settings: Settings) -> anyhow::Result<bool> {
     }
     let closed = wired.close(limits.shutdown_grace).await;
     background.stop(CLOSING).await;
+    drop(server);
     tracing::info!("stopped");
     Ok(drained && closed)
 }
@@ -96,17 +98,16 @@ async fn forget_tokens(mut signals: BoxStream<'static, Signal>, tokens: Vec<Toke
     }
 }
 
-/// The runtime of every command that serves.
+/// The runtime for everything but connections.
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .max_blocking_threads(BLOCKING_THREADS)
-        .thread_keep_alive(KEEP_THREADS)
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .thread_keep_alive(KEEP_THREADS)
         .build()
         .context("the runtime cannot be started")
 }
 
-/// Cancelled by SIGINT or SIGTERM; the second one ends the process.
+/// Cancelled by SIGINT or SIGTERM. Impatience at the terminal is heard: a second SIGINT ends the process.
 pub(super) fn shutdown_signal() -> CancellationToken {
     let token = CancellationToken::new();
     let cancelled = token.clone();
@@ -120,16 +121,14 @@ pub(super) fn shutdown_signal() -> CancellationToken {
         else {
             return;
         };
-        for second in [false, true] {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if second {
-                std::process::exit(130);
-            }
-            tracing::info!("stopping; a second signal stops at once");
-            cancelled.cancel();
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping; requests under way may finish, Ctrl+C ends them");
+        cancelled.cancel();
+        if interrupt.recv().await.is_some() {
+            std::process::exit(130);
         }
     });
     token

@@ -74,13 +74,15 @@ struct Truncated {
 struct Reader {
     file: File,
     left: Range<u64>,
-    // The buffer that was read into last. When the consumer is done with it by now, it is used again.
-    last: Bytes,
+    // The buffers that were read into last. One that the consumer is done with by now is used again. Reading ahead there
+    // are two: one is being filled while the consumer has the other. Without them, each of many threads would keep what
+    // others free, and the process would grow to several times of what it uses.
+    kept: [Bytes; 2],
 }
 
 impl Reader {
     fn new(file: File, range: Range<u64>) -> Self {
-        Self { file, left: range, last: Bytes::new() }
+        Self { file, left: range, kept: [Bytes::new(), Bytes::new()] }
     }
 
     /// The next chunk, if all of it lies in the page cache.
@@ -112,18 +114,24 @@ impl Reader {
     /// A buffer for the next chunk.
     fn buffer(&mut self) -> BytesMut {
         let len = usize::try_from((self.left.end - self.left.start).min(CHUNK)).unwrap_or_default();
-        match std::mem::take(&mut self.last).try_into_mut() {
-            Ok(mut buffer) if buffer.len() >= len => {
-                buffer.truncate(len);
-                buffer
+        for slot in &mut self.kept {
+            match std::mem::take(slot).try_into_mut() {
+                Ok(mut buffer) if buffer.len() >= len => {
+                    buffer.truncate(len);
+                    return buffer;
+                }
+                Ok(_) => {}
+                Err(in_use) => *slot = in_use,
             }
-            _ => BytesMut::zeroed(len),
         }
+        BytesMut::zeroed(len)
     }
 
     fn keep(&mut self, buffer: BytesMut) -> Bytes {
-        self.last = buffer.freeze();
-        self.last.clone()
+        let chunk = buffer.freeze();
+        let slot = usize::from(!self.kept[0].is_empty());
+        self.kept[slot] = chunk.clone();
+        chunk
     }
 
     fn advance(&mut self, chunk: Bytes) -> Bytes {
@@ -318,17 +326,28 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_is_used_again_once_the_consumer_is_done_with_it() {
+    fn two_buffers_are_enough_for_a_consumer_that_holds_one_chunk_at_a_time() {
         let (file, _) = file();
+        let mut reader = Reader::new(file.reopen().unwrap(), 0..LEN);
+        let mut addresses = std::collections::BTreeSet::new();
+        let mut held = Bytes::new();
+        for _ in 0..5 {
+            let (next, chunk) = reader.read();
+            (reader, held) = (next, chunk.unwrap());
+            addresses.insert(held.as_ptr() as usize);
+        }
+        assert!(!held.is_empty() && addresses.len() <= 2, "{} buffers", addresses.len());
+    }
+
+    #[test]
+    fn a_buffer_that_the_consumer_holds_is_not_written_to() {
+        let (file, bytes) = file();
         let (reader, first) = Reader::new(file.reopen().unwrap(), 0..LEN).read();
-        let (kept, address) = (first.unwrap(), reader.last.as_ptr());
-        let (reader, second) = reader.read();
-        let second = second.unwrap();
-        assert_ne!(second.as_ptr(), address, "the consumer still has the first");
-        let address = second.as_ptr();
-        drop(second);
-        let (_, third) = reader.read();
-        assert_eq!(third.unwrap().as_ptr(), address);
-        drop(kept);
+        let (first, (reader, second)) = (first.unwrap(), reader.read());
+        let (second, (_, third)) = (second.unwrap(), reader.read());
+        let chunk = usize::try_from(CHUNK).unwrap();
+        for (index, held) in [first, second, third.unwrap()].into_iter().enumerate() {
+            assert!(held == bytes[index * chunk..(index + 1) * chunk]);
+        }
     }
 }
