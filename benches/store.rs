@@ -1,8 +1,8 @@
 //! What the stores cost: lookups beside few and many rows, inserts alone and in company.
 //!
 //! `cargo bench -p mmr-benches --bench store`. The first run fills a database of a million media under
-//! `target/bench-store` (a minute or two, 600 MB) and keeps it; delete the directory to have it made anew. Inserts are
-//! synced to the disk that `target` lies on.
+//! `target/bench-store` (a minute or two, 600 MB) and keeps it; delete the directory to have it made anew. Run lookups
+//! twice: the first time reads the file from the disk. Inserts are synced to the disk that `target` lies on.
 
 use std::{
     fs,

@@ -146,6 +146,18 @@ fn audit() -> Vec<Operation> {
             }));
     }
     audit.extend(WORDS.map(|id| Operation::Export(id.to_owned())));
+    for time in (0..=LATEST).map(at) {
+        let none = MediaFilter::default;
+        let filters = [
+            MediaFilter { created_before: Some(time), ..none() },
+            MediaFilter { unused_since: Some(time), ..none() },
+            MediaFilter { expired_at: Some(time), ..none() },
+        ];
+        let page = Page { order: Order::LastRead, limit: u32::MAX, ..Page::default() };
+        audit.extend(filters.map(|filter| Operation::List(filter, page.clone())));
+        audit.push(Operation::Garbage(u32::MAX, time));
+        audit.extend((0..USERS).map(|number| Operation::Pending(user_of(number), time)));
+    }
     audit
 }
 
@@ -154,6 +166,7 @@ const WORDS: [&str; 3] = ["x", "y", "z"];
 const NAMES: u64 = 4;
 const BLOBS: u64 = 5;
 const USERS: u64 = 3;
+const LATEST: u64 = 8;
 
 /// Users of two servers.
 fn user_of(number: u64) -> OwnedUserId {
@@ -165,7 +178,7 @@ fn word() -> impl Strategy<Value = String> {
 }
 
 fn time() -> impl Strategy<Value = Timestamp> {
-    (0..8_u64).prop_map(at)
+    (0..LATEST).prop_map(at)
 }
 
 fn limit() -> impl Strategy<Value = u32> {
@@ -361,7 +374,7 @@ fn of_media() -> impl Strategy<Value = Operation> {
         3 => probe.prop_map(UploadFacts),
         4 => (filter(), page()).prop_map(|(filter, page)| List(filter, page)),
         3 => (filter(), limit(), time()).prop_map(|(filter, limit, now)| Remove(filter, limit, now)),
-        2 => vec((any_hash(), time()), 0..3).prop_map(Touch),
+        4 => vec((any_hash(), time()), 0..3).prop_map(Touch),
         2 => (limit(), time()).prop_map(|(limit, before)| Garbage(limit, before)),
         1 => vec(place(), 0..3).prop_map(Forget),
         1 => vec(select(&["k/1", "k/2", "k/3", "aa/1", "aa/2"][..]).prop_map(key_of), 0..4).prop_map(Unreferenced),
