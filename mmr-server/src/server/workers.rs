@@ -44,11 +44,11 @@ impl Workers {
         Ok(Self(Arc::new(Inner { handles, next: AtomicUsize::new(0), _stop: stop.drop_guard() })))
     }
 
-    /// One thread for each processor.
+    /// One thread for every two processors: the others render, read disks, write the database, and run what stands beside.
     ///
     /// Errors when the operating system gives no more threads.
     pub fn start_for_processors() -> io::Result<Self> {
-        Self::start(thread::available_parallelism().map_or(1, usize::from))
+        Self::start(thread::available_parallelism().map_or(1, usize::from) / 2)
     }
 
     /// The thread whose turn it is.
