@@ -57,14 +57,18 @@ pub trait Datastore: fmt::Debug + Send + Sync + 'static {
     async fn remove_unfinished(&self, before: Timestamp) -> Result<u64, DatastoreError>;
 }
 
-/// A new object in the making. Dropping a writer abandons the object; `abort` does so and waits.
+/// A new object in the making. Dropping a writer abandons the object, cleaning up in the background; `abort` does so
+/// and waits.
 #[async_trait]
 pub trait BlobWriter: Send {
-    /// Appends `chunk`. After an error the writer can only be aborted or dropped.
+    /// Appends `chunk`. It may return before the bytes are stored, so that the next chunk can be awaited meanwhile; an
+    /// error then comes from a later call. After an error, or when the returned future was dropped before its end, the
+    /// writer can only be aborted or dropped.
     async fn write(&mut self, chunk: Bytes) -> Result<(), DatastoreError>;
 
-    /// Makes the object visible and durable. After an error nothing is visible at the key, or, when the backend cannot
-    /// tell, an unreferenced object is left for the sweep.
+    /// Makes the object visible and durable. After an error, or when the returned future was dropped before its end,
+    /// nothing is visible at the key, or, when the backend cannot tell, a whole but unreferenced object is left for the
+    /// sweep.
     async fn commit(self: Box<Self>) -> Result<(), DatastoreError>;
 
     /// Abandons the object and frees what it took.
@@ -76,7 +80,7 @@ pub trait BlobWriter: Send {
 pub struct BlobRead {
     /// Number of bytes that `body` will yield.
     pub len: u64,
-    /// The bytes.
+    /// The bytes. Never fewer than `len` without an error at the end, even if the stored object was cut short.
     pub body: ByteStream,
 }
 

@@ -128,7 +128,8 @@ impl Collector {
     pub(crate) async fn run(self) {
         let schedule = self.0.schedule;
         let mut next_sweep = self.0.clock.now();
-        let mut ticks = tokio::time::interval(schedule.collect_every);
+        let first = tokio::time::Instant::now() + schedule.collect_every;
+        let mut ticks = tokio::time::interval_at(first, schedule.collect_every);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;

@@ -107,6 +107,8 @@ impl Ingest {
         // that exists. The sweep tells the two cases apart later.
         let published = match self.insert(&mut record, NewBlob::Store(blob.clone())).await? {
             Inserted::Stored => return Ok(Published::Recorded(blob)),
+            // Our own object: an earlier attempt had its effect.
+            Inserted::Linked(location) if location == blob.location => return Ok(Published::Recorded(blob)),
             Inserted::Linked(location) => Published::Recorded(BlobRecord { location, ..blob.clone() }),
             Inserted::Refused(refusal) => Published::Refused(refusal),
             Inserted::BlobGone => Published::Gone,
@@ -137,7 +139,7 @@ impl Staged {
     }
 
     /// The blob that these bytes will be, once they are published.
-    pub(crate) fn blob(&self) -> BlobRecord {
+    fn blob(&self) -> BlobRecord {
         let Digests { hash, checksum, len } = self.digests;
         BlobRecord { hash, checksum: Some(checksum), size: len, location: self.location.clone() }
     }

@@ -26,6 +26,15 @@ impl Background {
         self.tasks.spawn(work)
     }
 
+    /// Runs `work` to its end on another runtime.
+    pub fn spawn_on(
+        &self,
+        runtime: &tokio::runtime::Handle,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.tasks.spawn_on(work, runtime);
+    }
+
     /// Runs `work` until it ends or shutdown drops it at its next `await`.
     pub fn spawn_until_stop(&self, work: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();

@@ -101,7 +101,11 @@ impl ByteStream {
     /// Fails with [`StreamError::Length`] unless exactly `expected` bytes come.
     #[must_use]
     pub fn of_length(self, expected: u64) -> Self {
-        Self::new(Limited::exactly(self, expected))
+        match &self.0 {
+            // What is in memory and has the length needs no watching.
+            Repr::Whole(bytes) if bytes.as_ref().map_or(0, Bytes::len) as u64 == expected => self,
+            _ => Self::new(Limited::exactly(self, expected)),
+        }
     }
 
     /// Fails with [`StreamError::Stalled`] when no chunk comes for `after`.

@@ -9,9 +9,10 @@ pub mod federation_suite;
 pub mod fixtures;
 #[cfg(feature = "images")]
 pub mod images;
+pub mod store_suite;
 
 pub use self::clock::ManualClock;
-pub use crate::{datastore_suite, federation_suite};
+pub use crate::{datastore_suite, federation_suite, media_store_suite};
 
 /// Runs one promise of a suite on a runtime of its own; a promise that hangs is a promise broken.
 ///

@@ -38,17 +38,19 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
+    // Boxed are those whose own work dwarfs an allocation: otherwise the future of the smallest download would be as large
+    // as that of the largest handler, and is moved several times.
     match endpoint {
-        Endpoint::Upload => upload::upload(context, body).await,
-        Endpoint::Create => upload::create(context).await,
-        Endpoint::Fill(path) => upload::fill(context, &path, body).await,
+        Endpoint::Upload => Box::pin(upload::upload(context, body)).await,
+        Endpoint::Create => Box::pin(upload::create(context)).await,
+        Endpoint::Fill(path) => Box::pin(upload::fill(context, &path, body)).await,
         Endpoint::Download(family, path, file_name) => {
             download::download(context, family, &path, file_name.as_deref()).await
         }
-        Endpoint::Thumbnail(family, path) => thumbnail::thumbnail(context, family, &path).await,
+        Endpoint::Thumbnail(family, path) => Box::pin(thumbnail::thumbnail(context, family, &path)).await,
         Endpoint::Config => config::config(context).await,
-        Endpoint::Versions => versions::versions(context).await,
-        Endpoint::Logout { all } => logout::logout(context, all).await,
+        Endpoint::Versions => Box::pin(versions::versions(context)).await,
+        Endpoint::Logout { all } => Box::pin(logout::logout(context, all)).await,
         // Answered before a homeserver is selected.
         Endpoint::Health => Err(ApiError::unrecognized()),
     }

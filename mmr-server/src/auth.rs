@@ -6,10 +6,12 @@ use http::{HeaderMap, StatusCode, header};
 use mmr_core::types::Caller;
 use ruma::ServerName;
 
+mod app_services;
 mod cache;
 mod homeserver;
 
 pub use self::{
+    app_services::AppServices,
     cache::TokenCache,
     homeserver::{Homeserver, HomeserverError, Relayed},
 };

@@ -21,7 +21,7 @@ Configuration is matrix-media-repo's YAML. Send requests for /_matrix/media, /_m
 /_matrix/client/v3/logout here and everything else to the homeserver."
 )]
 struct Cli {
-    /// Configuration: a YAML file, or a directory of them. The environment variable REPO_CONFIG wins over it.
+    /// Configuration: a YAML file, or a directory of them. The variable `REPO_CONFIG` wins over it.
     #[arg(long, global = true, value_name = "FILE|DIRECTORY", default_value = "media-repo.yaml")]
     config: PathBuf,
     #[command(subcommand)]
@@ -45,7 +45,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let Cli { config, command } = Cli::parse_from(args.into_iter().map(gnu_style));
     let outcome = match command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&config),
-        Command::CheckConfig => check_config::run(&config),
+        Command::CheckConfig => Ok(check_config::run(&config)),
         Command::Migrate(options) => migrate::run(&config, &options),
         Command::Dev(options) => dev::run(&options),
     };

@@ -31,9 +31,10 @@ use crate::service::MediaService;
 mod activity;
 mod metrics;
 mod stall;
+mod workers;
 
-pub use self::metrics::serve_metrics;
 use self::{activity::Activity, stall::StallIo};
+pub use self::{metrics::serve_metrics, workers::Workers};
 
 /// What a client may take up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,7 @@ impl Default for HttpLimits {
 pub struct Server {
     service: MediaService,
     limits: HttpLimits,
+    workers: Option<Workers>,
     open: Arc<AtomicUsize>,
 }
 
@@ -80,7 +82,13 @@ impl Server {
     /// A server without connections.
     #[must_use]
     pub fn new(service: MediaService, limits: HttpLimits) -> Self {
-        Self { service, limits, open: Arc::default() }
+        Self { service, limits, workers: None, open: Arc::default() }
+    }
+
+    /// Runs connections on these threads, rather than where [`Server::serve`] runs.
+    #[must_use]
+    pub fn on(self, workers: Workers) -> Self {
+        Self { workers: Some(workers), ..self }
     }
 
     /// Number of open connections.
@@ -108,11 +116,8 @@ impl Server {
             match accepted {
                 Some((slot, Ok((stream, _)))) => {
                     let open = Open::new(&self.open, slot);
-                    let connection = connection(Arc::clone(&builder), stream, self.clone(), stop.clone());
-                    connections.spawn(async move {
-                        connection.await;
-                        drop(open);
-                    });
+                    let work = (Arc::clone(&builder), self.clone(), stop.clone());
+                    self.launch(&connections, stream, open, work);
                 }
                 Some((_, Err(error))) => pause_after(&error).await,
                 None => break,
@@ -121,6 +126,30 @@ impl Server {
         drop(listener);
         connections.stop(self.limits.shutdown_grace).await
     }
+
+    fn launch(&self, connections: &Background, stream: TcpStream, open: Open, work: Work) {
+        let Some(workers) = &self.workers else {
+            connections.spawn(async move { run(stream, work, open).await });
+            return;
+        };
+        // A socket belongs to the runtime that watches it.
+        match stream.into_std() {
+            Ok(stream) => connections.spawn_on(workers.next(), async move {
+                match TcpStream::from_std(stream) {
+                    Ok(stream) => run(stream, work, open).await,
+                    Err(error) => tracing::error!(%error, "a connection could not be handed over"),
+                }
+            }),
+            Err(error) => tracing::error!(%error, "a connection could not be handed over"),
+        }
+    }
+}
+
+type Work = (Arc<auto::Builder<TokioExecutor>>, Server, CancellationToken);
+
+async fn run(stream: TcpStream, (builder, server, stop): Work, open: Open) {
+    connection(builder, stream, server, stop).await;
+    drop(open);
 }
 
 impl Open {

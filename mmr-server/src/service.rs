@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use mmr_core::MediaRepository;
 use ruma::{OwnedServerName, ServerName};
@@ -169,11 +169,18 @@ impl MediaService {
         let Some(tenant) = self.tenant(&head) else {
             return unknown_host(&head).into_response();
         };
+        let has_body = !body.is_end_stream();
         let observed = tenant.observer.begin(&endpoint, &head.method);
-        let response = api::dispatch(api::Context { service: &self.0, tenant, head: &head }, endpoint, body)
-            .await
-            .unwrap_or_else(ApiError::into_response);
+        let mut response =
+            api::dispatch(api::Context { service: &self.0, tenant, head: &head }, endpoint, body)
+                .await
+                .unwrap_or_else(ApiError::into_response);
         observed.end(response.status());
+        // A body that was refused may still be on its way. The connection ends with it, and the client has to be told:
+        // it would send its next request into the closing connection. (HTTP/2 resets the stream instead.)
+        if has_body && !response.status().is_success() && head.version <= Version::HTTP_11 {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         response
     }
 

@@ -15,6 +15,7 @@ use mmr_core::{
     testing::{datastore_suite, datastore_suite::DatastoreUnderTest},
     types::BlobKey,
 };
+use object_store::{local::LocalFileSystem, memory::InMemory};
 use tempfile::TempDir;
 
 /// A directory that vanishes with the test.
@@ -27,6 +28,14 @@ impl InDirectory {
     fn new(fsync: bool) -> Self {
         let root = TempDir::new().unwrap();
         let datastore = ObjectStoreDatastore::directory(root.path(), DirectoryOptions { fsync }).unwrap();
+        Self { root, datastore: Arc::new(datastore) }
+    }
+
+    /// As a store that we know nothing about.
+    fn foreign() -> Self {
+        let root = TempDir::new().unwrap();
+        let store = LocalFileSystem::new_with_prefix(root.path()).unwrap();
+        let datastore = ObjectStoreDatastore::new(Arc::new(store)).with_part_bytes(1 << 20);
         Self { root, datastore: Arc::new(datastore) }
     }
 
@@ -65,6 +74,16 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 mod in_memory {
     use super::*;
     datastore_suite!(ObjectStoreDatastore::in_memory());
+}
+
+mod in_memory_behind_a_network {
+    use super::*;
+    datastore_suite!(ObjectStoreDatastore::new(Arc::new(InMemory::new())));
+}
+
+mod in_somebodys_object_store {
+    use super::*;
+    datastore_suite!(InDirectory::foreign());
 }
 
 mod in_a_directory {

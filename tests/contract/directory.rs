@@ -203,6 +203,7 @@ async fn a_full_disk_says_so_and_loses_nothing() {
         }
     };
     assert!(matches!(error, DatastoreError::Full(_)), "{error:?}");
+    assert!(!small.is_empty(), "what the large one took was given back");
     store.settled().await;
     assert_eq!(staged(disk.0.path()), [] as [PathBuf; 0]);
     assert_eq!(list(&store).await.len(), small.len() + 1);
@@ -210,6 +211,18 @@ async fn a_full_disk_says_so_and_loses_nothing() {
 
     store.delete(&small[0]).await.unwrap();
     assert!(get(&store, &put(&store, bytes(4, 400_000)).await).await == bytes(4, 400_000));
+}
+
+#[tokio::test]
+async fn a_writer_that_failed_does_not_commit_what_it_has() {
+    let Some(disk) = Disk::mount("size=1m") else { return };
+    let store = open(disk.0.path());
+    let key = BlobKey::generate();
+    let mut writer = store.create(&key).await.unwrap();
+    while writer.write(bytes(1, 100_000)).await.is_ok() {}
+    writer.write(bytes(2, 1)).await.unwrap_err();
+    writer.commit().await.unwrap_err();
+    assert_eq!(files(disk.0.path()), [] as [PathBuf; 0]);
 }
 
 #[tokio::test]
@@ -240,8 +253,10 @@ struct Disk(TempDir);
 impl Disk {
     fn mount(options: &str) -> Option<Self> {
         let root = TempDir::new().unwrap();
-        let mount =
-            Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(root.path()).output();
+        let mount = Command::new("mount")
+            .args(["-n", "-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(root.path())
+            .output();
         match mount {
             Ok(output) if output.status.success() => return Some(Self(root)),
             Ok(output) => eprintln!("skipped: {}", String::from_utf8_lossy(&output.stderr).trim()),
@@ -258,7 +273,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let status = Command::new("umount").arg("-l").arg(self.0.path()).status();
-        assert!(status.is_ok_and(|status| status.success()), "the test's file system is still mounted");
+        let output = Command::new("umount").args(["-n", "-l"]).arg(self.0.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }

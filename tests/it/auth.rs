@@ -19,8 +19,8 @@ async fn start(homeserver: &FakeHomeserver, ttl: Duration) -> TestServer {
 }
 
 async fn at(base: &str, ttl: Duration) -> TestServer {
-    let client = Arc::new(Homeserver::new(base, Duration::from_secs(5)).unwrap());
-    let tokens = TokenCache::new(client.clone(), ttl, Background::new());
+    let client = Arc::new(Homeserver::new(base, Duration::from_secs(5)).expect("a base URL"));
+    let tokens = TokenCache::new(Arc::<Homeserver>::clone(&client), ttl, Background::new());
     let authenticator = Arc::new(tokens.clone());
     let builder = TestServerBuilder { authenticator: Some(authenticator), ..TestServerBuilder::default() };
     let adjust = |mut tenant: Tenant| {

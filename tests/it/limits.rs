@@ -79,6 +79,7 @@ async fn a_refused_upload_gets_its_answer_although_the_client_still_sends() {
     let request = format!("{}{body}", upload_head(&format!("Content-Length: {}", body.len())));
     let answer = server.client.raw(request.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer:.100}");
+    assert!(answer.contains("connection: close"), "{answer}");
 }
 
 #[tokio::test]

@@ -198,7 +198,7 @@ async fn an_expired_name_can_neither_be_filled_nor_waited_for() {
     let clock = std::sync::Arc::new(mmr_core::testing::ManualClock::default());
     let server = mmr_test_support::TestServerBuilder {
         policy: policy(UploadPolicy { reservation_ttl: ttl, ..UploadPolicy::default() }),
-        clock: clock.clone(),
+        clock: std::sync::Arc::<mmr_core::testing::ManualClock>::clone(&clock),
         ..Default::default()
     };
     let server = server.start().await;

@@ -20,9 +20,9 @@ use crate::{
     types::{BlobKey, Timestamp},
 };
 
-mod buffer;
 mod directory;
 mod error;
+mod file;
 mod reader;
 mod walk;
 mod writer;
@@ -49,7 +49,7 @@ impl ObjectStoreDatastore {
     pub const REMOTE_PART_BYTES: usize = 8 << 20;
 
     /// Part size for a directory or memory: small, because parts cost next to nothing there and memory counts.
-    pub const LOCAL_PART_BYTES: usize = 1 << 20;
+    pub const LOCAL_PART_BYTES: usize = 512 << 10;
 
     /// Wraps any store, with parts of [`Self::REMOTE_PART_BYTES`].
     ///
@@ -100,10 +100,7 @@ impl ObjectStoreDatastore {
         };
         let range = reader::check_range(range, result.meta.size)?;
         match result.payload {
-            GetResultPayload::File(file, _) => {
-                let len = result.meta.size;
-                reader::read_file(move || Ok((file, len)), Some(range)).await
-            }
+            GetResultPayload::File(file, _) => file::read_file(file, range).await,
             GetResultPayload::Stream(stream) => reader::read_stream(stream, range.end - range.start).await,
         }
     }
@@ -143,8 +140,8 @@ impl Datastore for ObjectStoreDatastore {
 
     async fn read(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<BlobRead, DatastoreError> {
         match &self.directory {
-            // One trip to a blocking thread for open, length and the first bytes, where `get_opts` would take two.
-            Some(directory) => reader::read_file(directory.opener(key), range).await,
+            // None or one trip to a blocking thread for a small object, where `get_opts` and a read would take two.
+            Some(directory) => file::read_path(directory.path(key), range).await,
             None => self.read_object(&Path::from(key.as_str()), range).await,
         }
     }

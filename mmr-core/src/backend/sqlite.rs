@@ -104,13 +104,13 @@ impl SqliteStore {
     }
 
     fn open_with(path: &Path, options: SqliteOptions, scratch: Option<TempDir>) -> Result<Self, StoreError> {
-        let conn = conn::open_writer(path, &options).map_err(fault)?;
+        let mut conn = conn::open_writer(path, &options).map_err(fault)?;
         if options.migrate {
             migrate::migrate(&conn)?;
         } else {
             migrate::require_current(&conn)?;
         }
-        let checkpointer = Checkpointer::start(path, &options)?;
+        let checkpointer = Checkpointer::start(path, &options, &mut conn)?;
         let writer = Writer::start(conn, checkpointer)?;
         let readers = Readers::new(path, options);
         Ok(Self(Arc::new(Inner { readers, writer, board: Board::default(), _scratch: scratch })))

@@ -83,13 +83,15 @@ impl Datastores {
         self.0.by_id.iter()
     }
 
-    /// Reads an object, or one range of it, from where it lies.
+    /// Reads an object, or one range of it, from where it lies. Whatever the datastore does, the body ends with an error
+    /// unless it has its length.
     pub async fn read(
         &self,
         location: &BlobLocation,
         range: Option<std::ops::Range<u64>>,
     ) -> Result<BlobRead, DatastoreError> {
-        self.at(location)?.read(&location.key, range).await
+        let BlobRead { len, body } = self.at(location)?.read(&location.key, range).await?;
+        Ok(BlobRead { len, body: body.of_length(len) })
     }
 
     /// Deletes an object from where it lies.

@@ -1,4 +1,4 @@
-//! The promises of [`Datastore`](crate::datastore::Datastore) as tests.
+//! The promises of [`Datastore`] as tests.
 //!
 //! ```
 //! # #[cfg(feature = "fs")]

@@ -40,7 +40,7 @@ const fn mix(word: u64) -> u64 {
     word ^ (word >> 31)
 }
 
-/// The same as [`bytes`] as a body that is made while it is read, so that it may be larger than memory.
+/// The same as [`bytes()`] as a body that is made while it is read, so that it may be larger than memory.
 #[must_use]
 pub fn generated(seed: u64, len: u64) -> ByteStream {
     let chunks = (0..len.div_ceil(STEP)).map(move |step| {

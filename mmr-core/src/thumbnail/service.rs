@@ -16,8 +16,8 @@ use crate::{
     store::{Inserted, NewBlob, NewThumbnail, ThumbnailIndex},
     stream::ByteStream,
     types::{
-        BlobRecord, ContentHash, ContentType, MediaKind, MediaRecord, RangeRequest, ThumbnailRecord,
-        ThumbnailRequest, ThumbnailSpec,
+        BlobKey, BlobLocation, BlobRecord, ContentHash, ContentType, DatastoreId, Digests, Hasher, MediaKind,
+        MediaRecord, RangeRequest, ThumbnailRecord, ThumbnailRequest, ThumbnailSpec,
     },
 };
 
@@ -148,7 +148,7 @@ impl Thumbnails {
             created: self.0.clock.now(),
         };
         let (blob, bytes) = match rendered {
-            Rendered::Image { bytes, .. } => (self.store(thumbnail.clone(), bytes.clone()).await?, bytes),
+            Rendered::Image { bytes, .. } => (self.keep(thumbnail.clone(), bytes.clone()).await, bytes),
             Rendered::Original { .. } => (self.link_original(&thumbnail, &source).await?, original),
         };
         let record = Arc::new(ThumbnailRecord {
@@ -163,15 +163,27 @@ impl Thumbnails {
         Ok(Ready { record, bytes })
     }
 
-    async fn store(&self, thumbnail: NewThumbnail, bytes: Bytes) -> Result<BlobRecord> {
-        let staged = self.0.ingest.stage(MediaKind::Thumbnail, ByteStream::from(bytes)).await?;
-        let unpublished = staged.blob();
-        match self.0.ingest.publish(staged, NewRecord::Thumbnail(thumbnail), None).await? {
-            Published::Recorded(blob) => Ok(blob),
-            // Somebody else stored one meanwhile, or the picture is gone by now: this request is answered from the
-            // bytes at hand.
-            Published::Refused(_) | Published::Gone => Ok(unpublished),
+    /// Keeps a rendering for the next who asks. Whoever asked now gets it from memory, kept or not: a full disk must not
+    /// take the pictures away from people.
+    async fn keep(&self, thumbnail: NewThumbnail, bytes: Bytes) -> BlobRecord {
+        let Digests { hash, checksum, len } = Hasher::digest(&bytes);
+        match self.store(thumbnail, bytes).await {
+            Ok(Published::Recorded(blob)) => return blob,
+            // Somebody else stored one meanwhile, or the picture is gone by now.
+            Ok(Published::Refused(_) | Published::Gone) => {}
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "a thumbnail could not be stored and will be rendered again");
+            }
         }
+        // A place where nothing lies: this record is never remembered.
+        let location = BlobLocation { datastore: DatastoreId::nowhere(), key: BlobKey::generate() };
+        BlobRecord { hash, checksum: Some(checksum), size: len, location }
+    }
+
+    async fn store(&self, thumbnail: NewThumbnail, bytes: Bytes) -> Result<Published> {
+        let staged = self.0.ingest.stage(MediaKind::Thumbnail, ByteStream::from(bytes)).await?;
+        self.0.ingest.publish(staged, NewRecord::Thumbnail(thumbnail), None).await
     }
 
     /// A picture that is small enough already is its own thumbnail, under the same bytes.

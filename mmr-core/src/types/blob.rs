@@ -20,6 +20,11 @@ impl DatastoreId {
         if ok { Ok(Self(text.into())) } else { Err(InvalidKey("datastore id")) }
     }
 
+    /// The ID of no datastore: no configured one is empty.
+    pub(crate) fn nowhere() -> Self {
+        Self("".into())
+    }
+
     /// The ID as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

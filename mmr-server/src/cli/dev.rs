@@ -26,11 +26,11 @@ use mmr_core::{
 };
 use ruma::{OwnedServerName, OwnedUserId, ServerName, owned_server_name, owned_user_id};
 
-use super::serve::{cached, runtime, shutdown_signal};
+use super::serve::{runtime, shutdown_signal};
 use crate::{
     auth::{AuthError, Authenticator, Credentials},
-    config,
-    server::{HttpLimits, Server, listen},
+    config::{self, cached},
+    server::{HttpLimits, Server, Workers, listen},
     service::{MediaService, Tenant},
     telemetry,
 };
@@ -80,8 +80,11 @@ async fn serve_dev(data: &Path, port: u16) -> anyhow::Result<ExitCode> {
     print!("{}", greeting(&base, &token, data, &sample_file, &mxc));
 
     let limits = HttpLimits { shutdown_grace: Duration::from_secs(2), ..HttpLimits::default() };
-    Server::new(service, limits).serve(listener, shutdown_signal()).await;
+    let workers = Workers::start_for_processors().context("the threads for connections cannot be started")?;
+    let server = Server::new(service, limits).on(workers);
+    server.serve(listener, shutdown_signal()).await;
     repository.shutdown(Duration::from_secs(2)).await;
+    drop(server);
     Ok(ExitCode::SUCCESS)
 }
 

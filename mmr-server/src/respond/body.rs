@@ -27,12 +27,12 @@ impl Default for Repr {
 }
 
 impl MediaBody {
-    /// A body of exactly `len` bytes.
+    /// A body of `len` bytes, which `stream` yields or ends with an error.
     #[must_use]
     pub fn of_length(stream: ByteStream, len: u64) -> Self {
         match stream.try_into_bytes() {
             Ok(bytes) => Self(Repr::Whole(bytes)),
-            Err(stream) => Self(Repr::Stream { stream: stream.of_length(len), left: len }),
+            Err(stream) => Self(Repr::Stream { stream, left: len }),
         }
     }
 }

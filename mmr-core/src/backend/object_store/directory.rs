@@ -120,15 +120,9 @@ impl Directory {
         spawn_blocking(make).await.map_err(classify)?
     }
 
-    /// Opens an object's file and tells its length.
-    pub(super) fn opener(&self, key: &BlobKey) -> impl FnOnce() -> io::Result<(File, u64)> + Send + 'static {
-        let path = self.root.join(key.as_str());
-        move || {
-            let file = File::open(path)?;
-            let metadata = file.metadata()?;
-            // The prefix of other keys is no object.
-            if metadata.is_file() { Ok((file, metadata.len())) } else { Err(io::ErrorKind::NotFound.into()) }
-        }
+    /// Where an object lies.
+    pub(super) fn path(&self, key: &BlobKey) -> PathBuf {
+        self.root.join(key.as_str())
     }
 
     /// Where `LocalFileSystem` collects the bytes of a fresh key before they are renamed into place.

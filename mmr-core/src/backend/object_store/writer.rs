@@ -41,6 +41,8 @@ pub(super) struct Writer {
     target: Target,
     part_bytes: usize,
     buffer: BytesMut,
+    // The buffer of the part that was sent last, to be used again: two buffers do for an upload of any size.
+    last: Bytes,
     // The task that sends the last full part. It owns the upload meanwhile and gives it back, or has aborted it.
     sending: Option<JoinHandle<Result<Upload, DatastoreError>>>,
     // A write failed or was cancelled: bytes may be missing.
@@ -49,15 +51,14 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(target: Target, part_bytes: usize) -> Self {
-        Self { target, part_bytes, buffer: BytesMut::new(), sending: None, broken: false }
+        Self { target, part_bytes, buffer: BytesMut::new(), last: Bytes::new(), sending: None, broken: false }
     }
 
     async fn append(&mut self, mut chunk: Bytes) -> Result<(), DatastoreError> {
         while !chunk.is_empty() {
             // Sent only when more is to come: what fits in one part is put whole.
             if self.buffer.len() == self.part_bytes {
-                let part = std::mem::take(&mut self.buffer).freeze();
-                self.send(part).await?;
+                self.send_buffer().await?;
             }
             if self.buffer.is_empty() && chunk.len() > self.part_bytes {
                 let part = chunk.split_to(self.part_bytes);
@@ -67,6 +68,18 @@ impl Writer {
             // Copied rather than kept: a chunk may be a few bytes of a large buffer that it would keep alive.
             let room = self.part_bytes - self.buffer.len();
             self.buffer.extend_from_slice(&chunk.split_to(chunk.len().min(room)));
+        }
+        Ok(())
+    }
+
+    async fn send_buffer(&mut self) -> Result<(), DatastoreError> {
+        let part = std::mem::take(&mut self.buffer).freeze();
+        let before = std::mem::replace(&mut self.last, part.clone());
+        self.send(part).await?;
+        // Free by now, unless the store keeps what it is given.
+        if let Ok(mut buffer) = before.try_into_mut() {
+            buffer.clear();
+            self.buffer = buffer;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicI32, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
@@ -15,41 +15,55 @@ use rusqlite::Connection;
 use super::{SqliteOptions, conn, error::fault};
 use crate::store::StoreError;
 
-/// Changed rows after which the log is worth a checkpoint: a few megabytes.
-const CHANGES: u64 = 1000;
-/// Pages in the log from which on the writer pauses until it starts anew (32 MiB): under writes without a break the
-/// thread alone would never catch up.
-const MAX_PAGES: i64 = 8192;
+/// Pages that the log grows between two checkpoints (4 MiB).
+const PAGES: i32 = 1024;
+/// Pages in the log from which on the writer makes the checkpoints itself (32 MiB). While it does, nothing is added, so
+/// that the log can start anew; under writes without a break the thread alone never comes to the end of it.
+const MAX_PAGES: i32 = 8192;
 
 /// The thread that makes checkpoints beside the writer, in the hands of the writer.
 pub(super) struct Checkpointer {
     nudge: Option<SyncSender<()>>,
     thread: Option<thread::JoinHandle<()>>,
-    log_is_long: Arc<AtomicBool>,
-    changes_seen: u64,
+    /// Length of the log at the writer's last commit.
+    pages: Arc<AtomicI32>,
+    pages_at_nudge: i32,
 }
 
 impl Checkpointer {
-    pub(super) fn start(path: &Path, options: &SqliteOptions) -> Result<Self, StoreError> {
+    /// Watches the commits of `writer`, a connection to the database at `path`.
+    pub(super) fn start(
+        path: &Path,
+        options: &SqliteOptions,
+        writer: &mut Connection,
+    ) -> Result<Self, StoreError> {
+        let pages = Arc::new(AtomicI32::new(0));
+        let length = Arc::clone(&pages);
+        let hook = move |_: &mut _, pages| {
+            length.store(pages, Ordering::Relaxed);
+            Ok(())
+        };
+        writer.wal_hook(Some(hook)).map_err(fault)?;
+
         let conn = conn::open_writer(path, options).map_err(fault)?;
-        let log_is_long = Arc::new(AtomicBool::new(false));
         let (nudge, nudges) = sync_channel(1);
-        let flag = Arc::clone(&log_is_long);
         let thread = thread::Builder::new()
             .name("mmr-sqlite-ckpt".to_owned())
-            .spawn(move || serve(&conn, &nudges, &flag))
+            .spawn(move || serve(&conn, &nudges))
             .map_err(|error| StoreError::Unavailable(error.into()))?;
-        Ok(Self { nudge: Some(nudge), thread: Some(thread), log_is_long, changes_seen: 0 })
+        Ok(Self { nudge: Some(nudge), thread: Some(thread), pages, pages_at_nudge: 0 })
     }
 
-    /// Wakes the thread when enough has changed. Makes a checkpoint on the spot only when the log has become too long.
+    /// Wakes the thread when the log has grown enough.
     pub(super) fn after_commit(&mut self, writer: &Connection) {
-        if self.log_is_long.swap(false, Ordering::Relaxed) {
+        let pages = self.pages.load(Ordering::Relaxed);
+        if pages >= MAX_PAGES {
             checkpoint(writer, "PRAGMA wal_checkpoint(PASSIVE)");
         }
-        let changes = writer.total_changes();
-        if changes.saturating_sub(self.changes_seen) >= CHANGES {
-            self.changes_seen = changes;
+        // It is shorter after it has started anew.
+        let grown = if pages < self.pages_at_nudge { pages } else { pages - self.pages_at_nudge };
+        if grown >= PAGES {
+            self.pages_at_nudge = pages;
             // An error means that a nudge is waiting already.
             let _ = self.nudge.as_ref().map(|nudge| nudge.try_send(()));
         }
@@ -64,24 +78,42 @@ impl Checkpointer {
     }
 }
 
-fn serve(conn: &Connection, nudges: &Receiver<()>, log_is_long: &AtomicBool) {
+fn serve(conn: &Connection, nudges: &Receiver<()>) {
     while nudges.recv().is_ok() {
-        if checkpoint(conn, "PRAGMA wal_checkpoint(PASSIVE)").is_some_and(|pages| pages > MAX_PAGES) {
-            log_is_long.store(true, Ordering::Relaxed);
-        }
+        checkpoint(conn, "PRAGMA wal_checkpoint(PASSIVE)");
     }
 }
 
-/// Answers the length of the log in pages. A failure is not fatal: the log grows until a later checkpoint succeeds.
-fn checkpoint(conn: &Connection, statement: &str) -> Option<i64> {
-    match conn.query_row(statement, [], |row| row.get(1)) {
-        Ok(pages) => Some(pages),
-        Err(error) => {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "checkpoint of the SQLite database failed"
-            );
-            None
+/// A failure is not fatal: the log grows until a later checkpoint succeeds.
+fn checkpoint(conn: &Connection, statement: &str) {
+    if let Err(error) = conn.query_row(statement, [], |_| Ok(())) {
+        tracing::warn!(error = &error as &dyn std::error::Error, "checkpoint of the SQLite database failed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn the_log_stays_short_under_writes_without_a_break() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("db");
+        let options = SqliteOptions { sync: false, ..SqliteOptions::default() };
+        let mut writer = conn::open_writer(&path, &options).unwrap();
+        let mut checkpointer = Checkpointer::start(&path, &options, &mut writer).unwrap();
+        writer.execute_batch("CREATE TABLE bodies (body BLOB)").unwrap();
+        let mut longest = 0;
+        // 20 000 pages.
+        for _ in 0..1000 {
+            writer.execute("INSERT INTO bodies VALUES (zeroblob(80000))", []).unwrap();
+            checkpointer.after_commit(&writer);
+            longest = longest.max(checkpointer.pages.load(Ordering::Relaxed));
         }
+        assert!((PAGES..2 * MAX_PAGES).contains(&longest), "the log grew to {longest} pages");
+        checkpointer.finish(&writer);
+        assert_eq!(path.with_file_name("db-wal").metadata().unwrap().len(), 0);
     }
 }

@@ -1,10 +1,12 @@
 //! No hot statement may read a whole table: the plans are checked, so that a lost index is noticed.
 
+use std::path::Path;
+
 use rusqlite::Connection;
 
 use super::{
-    blobs, exports, filter::Conditions, leases, media, migrate, moderation, previews, tasks, thumbnails,
-    uploads, usage,
+    SqliteOptions, blobs, conn, exports, filter::Conditions, leases, media, migrate, moderation, previews,
+    tasks, thumbnails, uploads, usage,
 };
 use crate::{
     store::MediaFilter,
@@ -12,7 +14,7 @@ use crate::{
 };
 
 fn database() -> Connection {
-    let conn = Connection::open_in_memory().unwrap();
+    let conn = conn::open_writer(Path::new(":memory:"), &SqliteOptions::default()).unwrap();
     migrate::migrate(&conn).unwrap();
     conn
 }
@@ -130,6 +132,19 @@ fn every_reference_to_a_blob_has_an_index() {
         for column in columns {
             let sql = format!("SELECT 1 FROM {table} WHERE {column} = ?");
             assert_eq!(scans(&conn, &sql), [""; 0], "{sql}");
+        }
+    }
+}
+
+#[test]
+fn a_statement_from_the_cache_is_not_compiled_again() {
+    let conn = database();
+    for sql in [media::LOOKUP, media::SAME, blobs::FIND, thumbnails::FIND, uploads::PENDING, usage::OF_USER] {
+        for round in 0..5 {
+            let mut statement = conn.prepare_cached(sql).unwrap();
+            let values = vec![format!("{round}"); statement.parameter_count()];
+            statement.exists(rusqlite::params_from_iter(values)).unwrap();
+            assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0, "{sql}");
         }
     }
 }

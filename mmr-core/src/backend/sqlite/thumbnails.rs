@@ -13,7 +13,7 @@ use crate::{
     store::{
         Inserted, MediaFilter, NewThumbnail, Refusal, Removed, StoreError, ThumbnailIndex, ThumbnailLookup,
     },
-    types::{ContentHash, Lookup, Method, Mxc, ThumbnailRecord, ThumbnailSpec, Timestamp},
+    types::{ContentHash, Lookup, Mxc, ThumbnailRecord, ThumbnailSpec, Timestamp},
 };
 
 #[async_trait]
@@ -48,13 +48,6 @@ impl ThumbnailIndex for SqliteStore {
     }
 }
 
-const fn method_text(method: Method) -> &'static str {
-    match method {
-        Method::Scale => "scale",
-        Method::Crop => "crop",
-    }
-}
-
 pub(super) const FIND: &str = concat!(
     "SELECT ",
     blob_columns!(),
@@ -69,7 +62,7 @@ fn find(
     spec: ThumbnailSpec,
 ) -> Result<Option<ThumbnailRecord>, StoreError> {
     let ThumbnailSpec { width, height, method, animated } = spec;
-    let key = params![source.as_bytes(), width, height, method_text(method), animated];
+    let key = params![source.as_bytes(), width, height, method.as_str(), animated];
     first(conn, FIND, key, |row| {
         let mut columns = Columns::of("thumbnails", row);
         Ok(ThumbnailRecord {
@@ -98,7 +91,7 @@ fn insert(conn: &Connection, new: &NewThumbnail) -> Result<Inserted, StoreError>
         return Ok(Inserted::BlobGone);
     }
     let ThumbnailSpec { width, height, method, animated } = new.spec;
-    let method = method_text(method);
+    let method = method.as_str();
     if exists(conn, IS_TAKEN, params![source, width, height, method, animated])? {
         return Ok(Inserted::Refused(Refusal::Taken));
     }

@@ -180,3 +180,204 @@ where
         let _ = self.reply.send(answer);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{path::PathBuf, sync::mpsc as std_mpsc};
+
+    use futures_util::future::join_all;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::backend::sqlite::{SqliteOptions, conn};
+
+    struct Database {
+        directory: TempDir,
+        writer: Writer,
+    }
+
+    impl Database {
+        fn new() -> Self {
+            let directory = TempDir::new().unwrap();
+            let path = directory.path().join("db");
+            let options = SqliteOptions { sync: false, ..SqliteOptions::default() };
+            let mut conn = conn::open_writer(&path, &options).unwrap();
+            conn.execute_batch(
+                "CREATE TABLE numbers (n INTEGER PRIMARY KEY, below INTEGER REFERENCES numbers (n))",
+            )
+            .unwrap();
+            let checkpointer = Checkpointer::start(&path, &options, &mut conn).unwrap();
+            Self { writer: Writer::start(conn, checkpointer).unwrap(), directory }
+        }
+
+        fn path(&self) -> PathBuf {
+            self.directory.path().join("db")
+        }
+
+        fn numbers(&self) -> Vec<i64> {
+            numbers(&Connection::open(self.path()).unwrap())
+        }
+
+        /// Runs the operations in one group: the writer is kept busy until all of them wait.
+        async fn in_one_group(&self, operations: Vec<Boxed>) -> Vec<Result<(), StoreError>> {
+            let (go, wait) = std_mpsc::channel::<()>();
+            let (begun, has_begun) = oneshot::channel();
+            let busy = self.writer.run(move |_| {
+                begun.send(()).unwrap();
+                wait.recv().unwrap();
+                Ok(())
+            });
+            let queued = async {
+                has_begun.await.unwrap();
+                let mut calls: Vec<_> =
+                    operations.into_iter().map(|operation| Box::pin(self.writer.run(operation))).collect();
+                for call in &mut calls {
+                    assert!(futures_util::poll!(call.as_mut()).is_pending());
+                }
+                go.send(()).unwrap();
+                join_all(calls).await
+            };
+            let (first, answers) = tokio::join!(busy, queued);
+            first.unwrap();
+            answers
+        }
+    }
+
+    type Boxed = Box<dyn FnOnce(&Connection) -> Result<(), StoreError> + Send>;
+
+    fn numbers(conn: &Connection) -> Vec<i64> {
+        let mut statement = conn.prepare("SELECT n FROM numbers ORDER BY n").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    fn add(n: i64) -> Boxed {
+        Box::new(move |conn| run(conn, "INSERT INTO numbers (n) VALUES (?1)", [n]).map(drop))
+    }
+
+    /// Adds a number, and then does something else.
+    fn add_and(n: i64, then: impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static) -> Boxed {
+        Box::new(move |conn| add(n)(conn).and_then(|()| then(conn)))
+    }
+
+    #[tokio::test]
+    async fn an_operation_that_fails_is_undone_alone() {
+        let database = Database::new();
+        let failing = add_and(2, |_| Err(StoreError::Conflict { what: "test" }));
+        let answers = database.in_one_group(vec![add(1), failing, add(3)]).await;
+        assert!(matches!(answers[..], [Ok(()), Err(StoreError::Conflict { .. }), Ok(())]), "{answers:?}");
+        assert_eq!(database.numbers(), [1, 3]);
+    }
+
+    #[tokio::test]
+    async fn an_operation_that_panics_is_undone_alone() {
+        let database = Database::new();
+        let panicking = add_and(2, |_| panic!("a test"));
+        let answers = database.in_one_group(vec![add(1), panicking, add(3)]).await;
+        assert!(matches!(answers[..], [Ok(()), Err(StoreError::Other(_)), Ok(())]), "{answers:?}");
+        database.writer.run(add(4)).await.unwrap();
+        assert_eq!(database.numbers(), [1, 3, 4]);
+    }
+
+    #[tokio::test]
+    async fn operations_that_wait_are_committed_together() {
+        let database = Database::new();
+        let path = database.path();
+        let look = Box::new(move |conn: &Connection| {
+            assert_eq!(numbers(conn), [1]);
+            assert_eq!(numbers(&Connection::open(path).unwrap()), [0; 0]);
+            Ok(())
+        });
+        let answers = database.in_one_group(vec![add(1), look]).await;
+        assert!(matches!(answers[..], [Ok(()), Ok(())]), "{answers:?}");
+        assert_eq!(database.numbers(), [1]);
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_fails_fails_its_whole_group() {
+        let database = Database::new();
+        let dangling = Box::new(|conn: &Connection| {
+            run(conn, "PRAGMA defer_foreign_keys = true", [])?;
+            run(conn, "INSERT INTO numbers (n, below) VALUES (2, 77)", []).map(drop)
+        });
+        let answers = database.in_one_group(vec![add(1), dangling, add(3)]).await;
+        assert!(
+            answers.iter().all(|answer| matches!(answer, Err(StoreError::Unavailable(_)))),
+            "{answers:?}"
+        );
+        assert_eq!(database.numbers(), [0; 0]);
+        database.writer.run(add(4)).await.unwrap();
+        assert_eq!(database.numbers(), [4]);
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_is_lost_fails_its_whole_group() {
+        let database = Database::new();
+        let ending = add_and(2, |conn| run(conn, "ROLLBACK", []).map(drop));
+        let answers = database.in_one_group(vec![add(1), ending, add(3)]).await;
+        assert!(
+            answers.iter().all(|answer| matches!(answer, Err(StoreError::Unavailable(_)))),
+            "{answers:?}"
+        );
+        database.writer.run(add(4)).await.unwrap();
+        assert_eq!(database.numbers(), [4]);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_fails_what_does_not_fit_and_nothing_else() {
+        let database = Database::new();
+        let resize = |pages: u32| {
+            move |conn: &Connection| {
+                conn.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+                Ok(())
+            }
+        };
+        database.writer.run(add(1)).await.unwrap();
+        database.writer.run(resize(2)).await.unwrap();
+        let large = Box::new(|conn: &Connection| {
+            let sql = "WITH RECURSIVE n (n) AS (SELECT 10 UNION ALL SELECT n + 1 FROM n LIMIT 10000)
+                INSERT INTO numbers (n) SELECT n FROM n";
+            run(conn, sql, []).map(drop)
+        });
+        let answer = database.writer.run(large).await;
+        assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+        database.writer.run(resize(1_000_000)).await.unwrap();
+        database.writer.run(add(2)).await.unwrap();
+        assert_eq!(database.numbers(), [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_nobody_waits_for_any_more_takes_effect() {
+        let database = Database::new();
+        let mut call = Box::pin(database.writer.run(add(1)));
+        assert!(futures_util::poll!(call.as_mut()).is_pending());
+        drop(call);
+        database.writer.run(add(2)).await.unwrap();
+        assert_eq!(database.numbers(), [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn dropping_the_writer_finishes_what_is_queued() {
+        let database = Database::new();
+        for n in 0..100 {
+            let mut call = Box::pin(database.writer.run(add(n)));
+            assert!(futures_util::poll!(call.as_mut()).is_pending());
+        }
+        let Database { directory, writer } = database;
+        drop(writer);
+        let conn = Connection::open(directory.path().join("db")).unwrap();
+        assert_eq!(numbers(&conn).len(), 100);
+    }
+
+    #[tokio::test]
+    async fn closing_finishes_what_is_queued_and_takes_no_more() {
+        let database = Database::new();
+        let mut call = Box::pin(database.writer.run(add(1)));
+        assert!(futures_util::poll!(call.as_mut()).is_pending());
+        database.writer.close().await;
+        call.await.unwrap();
+        assert!(matches!(database.writer.run(add(2)).await, Err(StoreError::Unavailable(_))));
+        assert!(!database.path().with_file_name("db-wal").exists(), "the log is empty and gone");
+        database.writer.close().await;
+        assert_eq!(database.numbers(), [1]);
+    }
+}

@@ -1,0 +1,115 @@
+//! What a configuration means: checked, typed, without defaults left to fill in.
+
+use std::{path::PathBuf, time::Duration};
+
+use mmr_core::policy::ServerPolicy;
+use ruma::{OwnedServerName, OwnedUserId};
+
+use super::values::{DatastoreKind, LogLevel, Pattern, Secret};
+use crate::server::HttpLimits;
+
+/// Everything that the server is run with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Listener and limits on connections.
+    pub http: HttpSettings,
+    /// Logging.
+    pub log: LogSettings,
+    /// Where records are kept.
+    pub database: DatabaseSettings,
+    /// Where bytes are kept.
+    pub datastores: Vec<DatastoreSettings>,
+    /// Hot bytes.
+    pub cache: CacheSettings,
+    /// Bounds on rendering.
+    pub render: mmr_core::thumbnail::RenderLimits,
+    /// The homeservers.
+    pub homeservers: Vec<HomeserverSettings>,
+    /// Host and port of the listener for metrics.
+    pub metrics: Option<(String, u16)>,
+    /// Keys that the file sets although they have no effect in this version.
+    pub unsupported: Vec<String>,
+}
+
+/// Listener and limits on connections.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// Host and port to listen on.
+    pub listen: (String, u16),
+    /// What a client may take up.
+    pub limits: HttpLimits,
+    /// `X-Forwarded-Host` wins over `Host`.
+    pub use_forwarded_host: bool,
+}
+
+/// Logging.
+#[derive(Clone, Debug)]
+pub struct LogSettings {
+    /// Least important level.
+    pub level: LogLevel,
+    /// JSON lines.
+    pub json: bool,
+    /// Colours on the standard output.
+    pub colors: bool,
+    /// Directory for daily files; `None` for the standard output alone.
+    pub directory: Option<PathBuf>,
+}
+
+/// Where records are kept.
+#[derive(Clone, Debug)]
+pub enum DatabaseSettings {
+    /// A file of the embedded database.
+    Sqlite(PathBuf),
+}
+
+/// One datastore: a directory.
+#[derive(Clone, Debug)]
+pub struct DatastoreSettings {
+    /// Its immutable name.
+    pub id: String,
+    /// What new objects it takes.
+    pub kinds: Vec<DatastoreKind>,
+    /// The directory.
+    pub path: PathBuf,
+    /// Sync files and directories at commit.
+    pub fsync: bool,
+}
+
+/// Hot bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheSettings {
+    /// Memory in bytes; 0 for none.
+    pub memory_bytes: u64,
+}
+
+/// One homeserver.
+#[derive(Clone, Debug)]
+pub struct HomeserverSettings {
+    /// Its server name.
+    pub name: OwnedServerName,
+    /// Base URL of its client-server API.
+    pub cs_api: String,
+    /// Longest wait for an answer of its client-server API.
+    pub timeout: Duration,
+    /// How long a token is remembered.
+    pub token_ttl: Duration,
+    /// Application services whose tokens are known without asking.
+    pub app_services: Vec<AppService>,
+    /// What `/config` tells clients.
+    pub reported_max_bytes: Option<u64>,
+    /// Its rules.
+    pub policy: ServerPolicy,
+}
+
+/// An application service whose token is known.
+#[derive(Clone, Debug)]
+pub struct AppService {
+    /// A name for people.
+    pub id: String,
+    /// Its token.
+    pub as_token: Secret,
+    /// Who it is when it does not say.
+    pub sender: OwnedUserId,
+    /// Whom it may act as.
+    pub namespaces: Vec<Pattern>,
+}

@@ -1,0 +1,220 @@
+//! Configuration as a whole.
+
+use super::{
+    ConfigError, Loaded,
+    load::{Source, read},
+    schema::{Support, all_keys},
+};
+
+const MINIMAL: &str = "
+database: {sqlite: mmr.db}
+homeservers:
+  - {name: example.org, csApi: 'http://localhost:8008'}
+datastores:
+  - {id: main, type: file, forKinds: [all], opts: {path: media}}
+";
+
+fn load(files: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
+    let sources: Vec<_> =
+        files.iter().map(|(name, text)| Source { name: (*name).into(), text: (*text).to_owned() }).collect();
+    read(&sources)
+}
+
+fn with(more: &str) -> Result<Loaded, ConfigError> {
+    load(&[("a.yaml", MINIMAL), ("b.yaml", more)])
+}
+
+fn errors(more: &str) -> Vec<String> {
+    with(more).unwrap_err().errors.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_minimal_configuration_has_the_defaults_of_matrix_media_repo() {
+    let Loaded { settings, warnings } = load(&[("a.yaml", MINIMAL)]).unwrap();
+    assert!(warnings.is_empty() && settings.unsupported.is_empty());
+    assert_eq!(settings.http.listen, ("127.0.0.1".to_owned(), 8000));
+    let uploads = &settings.homeservers[0].policy.uploads;
+    assert_eq!(
+        (uploads.max_bytes, uploads.min_bytes, uploads.max_pending),
+        (Some(104_857_600), 100, Some(5))
+    );
+    assert_eq!(uploads.reservation_ttl.as_secs(), 1800);
+    assert!(uploads.freeze && uploads.quotas.is_empty());
+    assert_eq!(settings.homeservers[0].reported_max_bytes, Some(104_857_600));
+    assert!(settings.metrics.is_none() && settings.homeservers[0].token_ttl.is_zero());
+}
+
+#[test]
+fn every_error_is_reported_at_once_with_its_place() {
+    let text = "repo: {port: 0, logLevel: loud}\nuploads:\n  maxBytes: many\n  maxBytes: 5\ndatastores: []\n";
+    assert_eq!(
+        errors(text),
+        [
+            "b.yaml:1: repo.logLevel: found \"loud\"; accepted: one of panic, fatal, error, warn, warning, info, debug, trace",
+            "b.yaml:1: repo.port: found 0; accepted: a whole number from 1 to 65535",
+            "b.yaml:3: uploads.maxBytes: found \"many\"; accepted: a whole number",
+            "b.yaml:4: uploads.maxBytes: stands here a second time, after line 3; accepted: once",
+            "b.yaml:5: datastores: no datastore takes local_media; accepted: forKinds with local_media or all in one of them",
+            "b.yaml:5: datastores: no datastore takes remote_media; accepted: forKinds with remote_media or all in one of them",
+            "b.yaml:5: datastores: no datastore takes thumbnails; accepted: forKinds with thumbnails or all in one of them",
+        ]
+    );
+}
+
+#[test]
+fn what_cannot_be_done_without_is_named() {
+    let missing: Vec<_> =
+        load(&[("a.yaml", "")]).unwrap_err().errors.iter().map(|e| e.place.key.clone()).collect();
+    assert_eq!(missing, ["database.sqlite", "datastores", "datastores", "datastores", "homeservers"]);
+}
+
+#[test]
+fn postgres_and_s3_are_errors_that_say_what_to_do() {
+    let text = "database: {postgres: 'postgres://u:secret@h/d'}\ndatastores:\n  - {id: x, type: s3, forKinds: [all]}\n";
+    let errors = errors(text);
+    assert!(
+        errors.iter().any(|error| error.contains("database.postgres") && error.contains("SQLite")),
+        "{errors:?}"
+    );
+    assert!(
+        errors.iter().any(|error| error.contains("datastores[0].type") && error.contains("file")),
+        "{errors:?}"
+    );
+    assert!(!errors.concat().contains("secret"));
+}
+
+#[test]
+fn an_unknown_key_is_a_warning_with_the_nearest_known_one() {
+    let warnings = with("uplaods: {maxBytes: 5}\nuploads: {maxByte: 5, nonsense: 1}\n").unwrap().warnings;
+    let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "b.yaml:1: uplaods: unknown key, it has no effect; did you mean `uploads`?",
+            "b.yaml:2: uploads.maxByte: unknown key, it has no effect; did you mean `uploads.maxBytes`?",
+            "b.yaml:2: uploads.nonsense: unknown key, it has no effect",
+        ]
+    );
+}
+
+#[test]
+fn settings_without_effect_are_named_when_they_are_set() {
+    let settings =
+        with("redis: {enabled: true}\nurlPreviews: {numWords: 10}\nplugins: []\nsentry: {enabled: false}\n");
+    assert_eq!(settings.unwrap().settings.unsupported, ["redis.enabled", "urlPreviews.numWords"]);
+}
+
+#[test]
+fn later_files_win_key_by_key() {
+    let first = "uploads: {maxBytes: 1000, minBytes: 5}\n";
+    let files = [("a.yaml", MINIMAL), ("b.yaml", first), ("c.yaml", "uploads: {maxBytes: 2000}\n")];
+    let settings = load(&files).unwrap().settings;
+    let uploads = &settings.homeservers[0].policy.uploads;
+    assert_eq!((uploads.max_bytes, uploads.min_bytes), (Some(2000), 5));
+}
+
+#[test]
+fn a_file_of_one_homeserver_overrides_only_what_it_lists() {
+    let main = "
+homeservers:
+  - {name: one.org, csApi: 'http://one'}
+  - {name: 'two.org:8448', csApi: 'http://two'}
+uploads: {maxBytes: 1000, minBytes: 5}
+";
+    let host =
+        "homeserver: two.org:8448\nuploads: {maxBytes: 2000}\naccessTokens: {maxCacheTimeSeconds: 7}\n";
+    let new = "homeserver: three.org\ncsApi: http://three\n";
+    let files = [("a.yaml", MINIMAL), ("b.yaml", main), ("c.yaml", host), ("d.yaml", new)];
+    let homeservers = load(&files).unwrap().settings.homeservers;
+    let shown: Vec<_> = homeservers
+        .iter()
+        .map(|host| {
+            let uploads = &host.policy.uploads;
+            (
+                host.name.as_str(),
+                host.cs_api.as_str(),
+                uploads.max_bytes,
+                uploads.min_bytes,
+                host.token_ttl.as_secs(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("one.org", "http://one/", Some(1000), 5, 0),
+            ("two.org:8448", "http://two/", Some(2000), 5, 7),
+            ("three.org", "http://three/", Some(1000), 5, 0),
+        ]
+    );
+}
+
+#[test]
+fn a_global_key_in_the_file_of_one_homeserver_is_a_warning() {
+    let files = [("a.yaml", MINIMAL), ("b.yaml", "homeserver: example.org\nmetrics: {enabled: true}\n")];
+    let loaded = load(&files).unwrap();
+    assert!(
+        loaded.warnings[0].to_string().starts_with("b.yaml:2: metrics: cannot be set for one homeserver")
+    );
+    assert!(loaded.settings.metrics.is_none());
+}
+
+#[test]
+fn a_homeserver_listed_twice_is_an_error() {
+    let twice = "homeservers:\n  - {name: a.org, csApi: 'http://a'}\n  - {name: a.org, csApi: 'http://b'}\n";
+    assert!(errors(twice)[0].contains("b.yaml:3: homeservers[1].name: a.org is listed twice"));
+}
+
+#[test]
+fn quotas_and_reported_sizes_mean_what_matrix_media_repo_says() {
+    let text = "uploads:\n  maxBytes: 0\n  reportedMaxBytes: -1\n  quotas:\n    enabled: true\n    users: [{glob: '@a*', maxFiles: 3}]\n";
+    let settings = with(text).unwrap().settings;
+    let host = &settings.homeservers[0];
+    assert_eq!((host.policy.uploads.max_bytes, host.reported_max_bytes), (None, None));
+    let rule = &host.policy.uploads.quotas[0];
+    assert_eq!((rule.cap.max_bytes, rule.cap.max_files, rule.max_pending), (None, Some(3), None));
+}
+
+#[test]
+fn the_reference_lists_every_key() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let (head, tail) = document.split_once("<!-- keys -->\n").unwrap();
+    let expected = reference();
+    if tail != expected {
+        let fresh = std::env::temp_dir().join("configuration.md");
+        std::fs::write(&fresh, format!("{head}<!-- keys -->\n{expected}")).unwrap();
+        panic!("{path} is not what the keys say; the right text is in {}", fresh.display());
+    }
+}
+
+fn reference() -> String {
+    let mut text = String::new();
+    for (support, title) in [
+        (Support::Used, "## Settings with an effect"),
+        (Support::Planned, "## Accepted, no effect yet"),
+        (Support::Ignored, "## Accepted, without effect on purpose"),
+    ] {
+        text += &format!("\n{title}\n\n| key | meaning | accepted | default |\n|---|---|---|---|\n");
+        for key in all_keys().into_iter().filter(|key| key.support == support) {
+            text += &format!("| `{}` | {} | {} | {} |\n", key.key, key.about, key.accepts, key.default);
+        }
+    }
+    text
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "\\PC{0,200}") {
+        let _ = with(&text);
+    }
+
+    #[test]
+    fn no_value_makes_the_reader_panic(
+        key in proptest::sample::select(all_keys().into_iter().map(|key| key.key).collect::<Vec<_>>()),
+        value in "[-0-9a-z\"'\\[\\]{}:, .*&!]{0,12}",
+    ) {
+        let nested = key.replace("[]", "").split('.').rev().fold(value, |inner, key| format!("{{{key}: {inner}}}"));
+        let _ = with(&nested);
+    }
+}

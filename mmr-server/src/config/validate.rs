@@ -1,0 +1,285 @@
+//! Keys looked at together, and turned into [`Settings`].
+
+use std::{sync::Arc, time::Duration};
+
+use mmr_core::{
+    policy::{DownloadPolicy, QuotaRule, ServerPolicy, ThumbnailPolicy, UploadPolicy},
+    store::QuotaCap,
+    thumbnail::RenderLimits,
+    types::{DatastoreId, Size},
+};
+use ruma::OwnedServerName;
+
+use super::{
+    AppService, CacheSettings, DatabaseSettings, DatastoreSettings, HomeserverSettings, HttpSettings,
+    LogSettings, Place, Settings,
+    load::missing_place,
+    problem::Report,
+    raw::{AccessTokens, DatastoreEntry, Homeserver, Main, Repo, Thumbnails, Uploads},
+    schema::Located,
+    values::{DatastoreKind, DatastoreType},
+};
+use crate::server::HttpLimits;
+
+/// One homeserver while files are still laid over each other.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) name: OwnedServerName,
+    pub(super) place: Place,
+    pub(super) entry: Homeserver,
+    pub(super) blocks: Main,
+}
+
+/// `None` where something that cannot be done without is missing; the report says what.
+pub(super) fn validate(
+    main: Main,
+    hosts: Vec<Host>,
+    unsupported: Vec<String>,
+    report: &mut Report,
+) -> Option<Settings> {
+    let database = database(&main, report);
+    let datastores = datastores(&main.datastores, report);
+    if hosts.is_empty() && main.homeservers.is_empty() {
+        report.error(
+            missing_place("homeservers"),
+            "is missing; accepted: a list with name and csApi of each homeserver",
+        );
+    }
+    let homeservers: Vec<_> = hosts.into_iter().filter_map(|host| homeserver(host, &main, report)).collect();
+    let Main { repo, metrics, downloads, thumbnails, .. } = main;
+    Some(Settings {
+        http: http(&repo),
+        log: log(repo),
+        database: database?,
+        datastores,
+        cache: CacheSettings { memory_bytes: downloads.cache.memory_bytes },
+        render: render(&thumbnails),
+        homeservers,
+        metrics: metrics.enabled.then_some((metrics.bind_address.0, metrics.port)),
+        unsupported,
+    })
+}
+
+fn http(repo: &Repo) -> HttpSettings {
+    let seconds = Duration::from_secs;
+    HttpSettings {
+        listen: (repo.bind_address.0.clone(), repo.port),
+        limits: HttpLimits {
+            max_connections: repo.max_connections as usize,
+            header_timeout: seconds(repo.header_timeout_seconds),
+            idle_timeout: seconds(repo.idle_timeout_seconds),
+            stall_timeout: seconds(repo.stall_timeout_seconds),
+            shutdown_grace: seconds(repo.shutdown_grace_seconds),
+        },
+        use_forwarded_host: repo.use_forwarded_host,
+    }
+}
+
+fn log(repo: Repo) -> LogSettings {
+    let directory =
+        Some(repo.log_directory).filter(|path| !path.as_os_str().is_empty() && path.as_os_str() != "-");
+    LogSettings { level: repo.log_level, json: repo.json_logs, colors: repo.log_colors, directory }
+}
+
+fn render(thumbnails: &Thumbnails) -> RenderLimits {
+    let workers = thumbnails.num_workers as usize;
+    RenderLimits {
+        workers,
+        // Deep enough for a room full of pictures, short enough that nobody waits for the deadline in it.
+        queue: workers.saturating_mul(16),
+        memory_budget_bytes: thumbnails.memory_budget_bytes,
+        deadline: Duration::from_secs(thumbnails.render_timeout_seconds),
+    }
+}
+
+fn database(main: &Main, report: &mut Report) -> Option<DatabaseSettings> {
+    match (&main.database.sqlite, &main.database.postgres) {
+        (Some(path), None) => Some(DatabaseSettings::Sqlite(path.value.clone())),
+        (sqlite, Some(postgres)) => {
+            let place = postgres.place.clone().unwrap_or_else(|| missing_place("database.postgres"));
+            let message = match sqlite {
+                None => {
+                    "this version has no Postgres support yet; accepted: database.sqlite with a file path instead"
+                }
+                Some(_) => {
+                    "stands beside database.sqlite; accepted: one of them, and this version has SQLite only"
+                }
+            };
+            report.error(place, message);
+            None
+        }
+        (None, None) => {
+            report.error(
+                missing_place("database.sqlite"),
+                "is missing; accepted: the path of a file, made if need be",
+            );
+            None
+        }
+    }
+}
+
+fn datastores(list: &Located<Vec<Located<DatastoreEntry>>>, report: &mut Report) -> Vec<DatastoreSettings> {
+    let mut all: Vec<DatastoreSettings> = Vec::new();
+    for Located { value, place } in &list.value {
+        let place = place.clone().unwrap_or_else(|| missing_place("datastores"));
+        let at = |key: &str| Place { key: format!("{}.{key}", place.key), ..place.clone() };
+        if DatastoreId::parse(&value.id.0).is_err() {
+            report.error(
+                at("id"),
+                format!("found {:?}; accepted: a name that never changes, up to 255 bytes", value.id.0),
+            );
+        }
+        if all.iter().any(|other| other.id == value.id.0) {
+            report.error(at("id"), format!("{:?} is used twice; accepted: a name of its own", value.id.0));
+        }
+        match value.kind {
+            Some(DatastoreType::File) => {}
+            Some(DatastoreType::S3) => {
+                report.error(at("type"), "this version has no S3 support yet; accepted: file");
+            }
+            None => report.error(at("type"), "is missing; accepted: file"),
+        }
+        let path = value.opts.path.clone().filter(|path| !path.as_os_str().is_empty());
+        if path.is_none() && value.kind == Some(DatastoreType::File) {
+            report.error(at("opts.path"), "is missing; accepted: the directory that holds the files");
+        }
+        all.push(DatastoreSettings {
+            id: value.id.0.clone(),
+            kinds: value.for_kinds.clone(),
+            path: path.unwrap_or_default(),
+            fsync: value.opts.fsync,
+        });
+    }
+    require_kinds(list, &all, report);
+    all
+}
+
+/// Exports do not exist yet, so nobody has to have a place for them.
+fn require_kinds(
+    list: &Located<Vec<Located<DatastoreEntry>>>,
+    all: &[DatastoreSettings],
+    report: &mut Report,
+) {
+    for kind in [DatastoreKind::LocalMedia, DatastoreKind::RemoteMedia, DatastoreKind::Thumbnails] {
+        let takes = |store: &DatastoreSettings| {
+            store.kinds.contains(&kind) || store.kinds.contains(&DatastoreKind::All)
+        };
+        if !all.iter().any(takes) {
+            let place = list.place.clone().unwrap_or_else(|| missing_place("datastores"));
+            let kind = kind.as_str();
+            report.error(
+                place,
+                format!("no datastore takes {kind}; accepted: forKinds with {kind} or all in one of them"),
+            );
+        }
+    }
+}
+
+fn homeserver(host: Host, main: &Main, report: &mut Report) -> Option<HomeserverSettings> {
+    let Host { name, place, entry, blocks } = host;
+    let Some(cs_api) = entry.cs_api else {
+        let key = if place.key == "homeserver" { "csApi".to_owned() } else { format!("{}.csApi", place.key) };
+        report.error(
+            Place { key, ..place },
+            format!("is missing for {name}; accepted: the homeserver's base URL"),
+        );
+        return None;
+    };
+    if blocks.datastores != main.datastores {
+        let place = blocks.datastores.place.clone().unwrap_or(place);
+        report.error(
+            place,
+            "datastores of one homeserver alone are not supported yet; accepted: in the main file",
+        );
+    }
+    let AccessTokens { max_cache_time_seconds, .. } = blocks.access_tokens;
+    let freeze = blocks.repo.freeze_unauthenticated_media;
+    Some(HomeserverSettings {
+        cs_api: cs_api.0.to_string(),
+        timeout: Duration::from_secs(blocks.timeouts.client_server_timeout_seconds),
+        token_ttl: Duration::from_secs(max_cache_time_seconds),
+        app_services: app_services(&blocks.access_tokens, report),
+        reported_max_bytes: reported(&blocks.uploads),
+        policy: ServerPolicy {
+            uploads: uploads(&blocks.uploads, freeze, report),
+            downloads: DownloadPolicy {
+                max_bytes: unless_zero(blocks.downloads.max_bytes),
+                ..DownloadPolicy::default()
+            },
+            thumbnails: Arc::new(thumbnails(&blocks.thumbnails)),
+        },
+        name,
+    })
+}
+
+fn app_services(tokens: &AccessTokens, report: &mut Report) -> Vec<AppService> {
+    if !tokens.use_local_appservice_config {
+        return Vec::new();
+    }
+    let mut all = Vec::new();
+    for Located { value, place } in &tokens.appservices {
+        let place = place.clone().unwrap_or_else(|| missing_place("accessTokens.appservices"));
+        let (Some(as_token), Some(sender)) = (&value.as_token, &value.sender_user_id) else {
+            report.error(place, "asToken or senderUserId is missing; accepted: both");
+            continue;
+        };
+        all.push(AppService {
+            id: value.id.0.clone(),
+            as_token: as_token.clone(),
+            sender: sender.clone(),
+            namespaces: value.user_namespaces.iter().filter_map(|space| space.regex.clone()).collect(),
+        });
+    }
+    all
+}
+
+fn reported(uploads: &Uploads) -> Option<u64> {
+    match uploads.reported_max_bytes {
+        0 => unless_zero(uploads.max_bytes),
+        bytes => u64::try_from(bytes).ok(),
+    }
+}
+
+fn uploads(uploads: &Uploads, freeze: bool, report: &mut Report) -> UploadPolicy {
+    let mut quotas = Vec::new();
+    for Located { value, place } in uploads.quotas.users.iter().filter(|_| uploads.quotas.enabled) {
+        if value.glob.0.is_empty() {
+            let place = place.clone().unwrap_or_else(|| missing_place("uploads.quotas.users"));
+            report.error(
+                place,
+                "glob is missing; accepted: a pattern for user ids, such as \"@*:example.org\"",
+            );
+        }
+        quotas.push(QuotaRule {
+            users: value.glob.0.clone(),
+            cap: QuotaCap {
+                max_bytes: unless_zero(value.max_bytes),
+                max_files: unless_zero(value.max_files),
+            },
+            max_pending: (value.max_pending > 0).then_some(value.max_pending),
+        });
+    }
+    UploadPolicy {
+        max_bytes: unless_zero(uploads.max_bytes),
+        min_bytes: uploads.min_bytes,
+        max_pending: (uploads.max_pending > 0).then_some(uploads.max_pending),
+        reservation_ttl: Duration::from_secs(uploads.max_age_seconds),
+        freeze,
+        quotas,
+    }
+}
+
+fn thumbnails(raw: &Thumbnails) -> ThumbnailPolicy {
+    ThumbnailPolicy {
+        sizes: raw.sizes.iter().map(|size| Size::new(size.width, size.height)).collect(),
+        dynamic_sizing: raw.dynamic_sizing,
+        max_pixels: raw.max_pixels,
+        max_source_bytes: unless_zero(raw.max_source_bytes).unwrap_or(u64::MAX),
+        types: raw.types.iter().map(|name| name.0.clone()).collect(),
+        ..ThumbnailPolicy::default()
+    }
+}
+
+const fn unless_zero(limit: u64) -> Option<u64> {
+    if limit == 0 { None } else { Some(limit) }
+}

@@ -1,0 +1,158 @@
+//! [`Settings`] into a running repository and its routes.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use mmr_core::{
+    MediaRepository,
+    backend::{
+        object_store::{DirectoryOptions, ObjectStoreDatastore},
+        sqlite::{SqliteOptions, SqliteStore},
+    },
+    datastore::{CachedDatastore, Datastore, Datastores},
+    lifecycle::Background,
+    policy::Policies,
+    store::{BlobIndex as _, MediaStore},
+    types::{DatastoreId, MediaKind, Mxc},
+};
+
+use super::{DatabaseSettings, DatastoreKind, DatastoreSettings, HomeserverSettings, Settings};
+use crate::{
+    auth::{AppServices, Authenticator, Homeserver, TokenCache},
+    service::{MediaService, Readiness, Tenant},
+};
+
+/// Everything that runs.
+#[derive(Debug)]
+pub struct Wired {
+    /// The repository.
+    pub repository: Arc<MediaRepository>,
+    /// Its routes.
+    pub service: MediaService,
+    /// Tokens to forget when another node tells of a logout.
+    pub tokens: Vec<TokenCache>,
+    /// Work that authentication left behind.
+    pub background: Background,
+    store: SqliteStore,
+}
+
+/// Opens database and datastores and puts the services on top.
+///
+/// Errors say which setting to look at. Needs a tokio runtime.
+pub async fn wire(settings: &Settings) -> anyhow::Result<Wired> {
+    let DatabaseSettings::Sqlite(path) = &settings.database;
+    let store = SqliteStore::open(path, SqliteOptions::default())
+        .with_context(|| format!("database.sqlite: {} cannot be opened", path.display()))?;
+    let datastores = open_datastores(&settings.datastores, settings.cache.memory_bytes)?;
+    require_known_datastores(&store, &settings.datastores).await?;
+    let policies = settings.homeservers.iter().map(|host| (host.name.clone(), host.policy.clone()));
+    let shared: Arc<dyn MediaStore> = Arc::new(store.clone());
+    let repository = MediaRepository::builder(Arc::clone(&shared), datastores, Policies::new(policies))
+        .render_limits(settings.render)
+        .build();
+    let repository = Arc::new(repository);
+    let background = Background::new();
+    let mut builder = MediaService::builder(Arc::clone(&repository))
+        .stall_timeout(settings.http.limits.stall_timeout)
+        .use_forwarded_host(settings.http.use_forwarded_host)
+        .readiness(Arc::new(StoreAnswers(shared)));
+    let mut tokens = Vec::new();
+    for host in &settings.homeservers {
+        let tenant = tenant(host, &background)?;
+        tokens.extend(tenant.tokens.clone());
+        builder = builder.tenant(tenant);
+    }
+    Ok(Wired { repository, service: builder.build(), tokens, background, store })
+}
+
+impl Wired {
+    /// Lets work under way finish and closes the database. False when some did not finish within `grace`.
+    pub async fn close(self, grace: Duration) -> bool {
+        let done = self.repository.shutdown(grace).await;
+        self.background.stop(grace).await;
+        self.store.close().await;
+        done
+    }
+}
+
+/// Puts hot media in memory, up to `bytes` altogether.
+pub(crate) fn cached(datastore: Arc<dyn Datastore>, bytes: u64) -> Arc<dyn Datastore> {
+    match bytes {
+        0 => datastore,
+        // No object may push out more than a sixteenth of the others.
+        _ => Arc::new(CachedDatastore::new(datastore, bytes, bytes / 16)),
+    }
+}
+
+fn open_datastores(settings: &[DatastoreSettings], cache_bytes: u64) -> anyhow::Result<Datastores> {
+    let mut builder = Datastores::builder();
+    let share = cache_bytes / settings.len().max(1) as u64;
+    for DatastoreSettings { id, kinds, path, fsync } in settings {
+        let options = DirectoryOptions { fsync: *fsync };
+        let directory = ObjectStoreDatastore::directory(path, options).with_context(|| {
+            format!("datastore {id}: the directory {} cannot be used (opts.path)", path.display())
+        })?;
+        let kinds: Vec<MediaKind> = MediaKind::ALL.into_iter().filter(|kind| takes(kinds, *kind)).collect();
+        builder = builder.add(DatastoreId::parse(id)?, cached(Arc::new(directory), share), &kinds);
+    }
+    Ok(builder.build())
+}
+
+fn takes(kinds: &[DatastoreKind], kind: MediaKind) -> bool {
+    let name = match kind {
+        MediaKind::Local => DatastoreKind::LocalMedia,
+        MediaKind::Remote => DatastoreKind::RemoteMedia,
+        MediaKind::Thumbnail => DatastoreKind::Thumbnails,
+        MediaKind::Archive => DatastoreKind::Archives,
+    };
+    kinds.contains(&name) || kinds.contains(&DatastoreKind::All)
+}
+
+/// Media in a datastore that is not configured could not be read, nor told from orphans.
+async fn require_known_datastores(store: &SqliteStore, settings: &[DatastoreSettings]) -> anyhow::Result<()> {
+    let known: HashSet<&str> = settings.iter().map(|datastore| &*datastore.id).collect();
+    for id in store.datastores().await.context("the database cannot be read")? {
+        anyhow::ensure!(
+            known.contains(id.as_str()),
+            "the database names media in datastore {id:?}, which `datastores` does not list; add it (with an empty \
+             forKinds if nothing new is to go there)"
+        );
+    }
+    Ok(())
+}
+
+fn tenant(host: &HomeserverSettings, background: &Background) -> anyhow::Result<Tenant> {
+    let homeserver =
+        Homeserver::new(&host.cs_api, host.timeout).with_context(|| format!("homeserver {}", host.name))?;
+    let homeserver = Arc::new(homeserver);
+    let asking: Arc<dyn Authenticator> = Arc::<Homeserver>::clone(&homeserver);
+    let tokens = TokenCache::new(asking, host.token_ttl, background.clone());
+    let mut authenticator: Arc<dyn Authenticator> = Arc::new(tokens.clone());
+    if !host.app_services.is_empty() {
+        authenticator = Arc::new(AppServices::new(host.app_services.clone(), authenticator));
+    }
+    let mut tenant = Tenant::new(host.name.clone(), authenticator);
+    tenant.homeserver = Some(homeserver);
+    tenant.tokens = Some(tokens);
+    tenant.reported_max_bytes = host.reported_max_bytes;
+    Ok(tenant)
+}
+
+/// Ready once the database answers; the datastores were opened before.
+#[derive(Debug)]
+struct StoreAnswers(Arc<dyn MediaStore>);
+
+#[async_trait]
+impl Readiness for StoreAnswers {
+    async fn check(&self) -> Result<(), String> {
+        let probe = Mxc::from_parts("healthz.invalid", "probe").map_err(|error| error.to_string())?;
+        match self.0.lookup(&probe).await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                tracing::warn!(%error, "not ready: the database does not answer");
+                Err("the database does not answer".to_owned())
+            }
+        }
+    }
+}
