@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import signal
 import socket
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,8 @@ pytestmark = pytest.mark.mmr_only("kills the media server")
 
 THREADS = 16
 UPLOADS = 240
+# Longer than anything that a server keeps in memory of an upload.
+LONG = noise(30_000_000, seed=90)
 # Everybody may hold as many open reservations as the test needs.
 CONFIG = {"uploads": {"maxPending": 0}}
 
@@ -69,10 +74,41 @@ def check_unanswered(client: MatrixHttp, outcome: Outcome) -> None:
             assert_error(answer, 504, "M_NOT_YET_UPLOADED")
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def in_two_days() -> dict[str, str]:
+    """The environment of a program for which it is the day after tomorrow, and time flies."""
+    libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    assert libraries, "Debian's libfaketime is not installed"
+    return {
+        "LD_PRELOAD": str(libraries[0]),
+        "FAKETIME": "+2d x30",
+    }
+
+
+@contextmanager
+def half_sent(mmr: Mmr, method: str, path: str, token: str, data: bytes) -> Iterator[socket.socket]:
+    """Holds an upload open of which all but the last byte was sent and the first bytes are stored.
+
+    Hangs up at the end.
+    """
+    head = (
+        f"{method} {path} HTTP/1.1\r\nHost: {mmr.server_name}\r\n"
+        f"Authorization: Bearer {token}\r\nContent-Length: {len(data)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", mmr.port)) as connection:
+        connection.settimeout(30)
+        connection.sendall(head.encode() + data[:-1])
+        wait_until(lambda: bool(mmr.stored_files()), "storing of the first bytes")
+        yield connection
+
+
+def stored_digests(mmr: Mmr) -> list[str]:
+    """SHA-256 of every file in the datastore, in hexadecimal."""
+    digests = []
+    for path in mmr.stored_files():
+        # A file may go while this looks.
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return digests
 
 
 @pytest.fixture
@@ -97,10 +133,36 @@ def test_acknowledged_uploads_survive_repeated_kills_and_parts_stay_invisible(
             unanswered += [item.sha256 for item in outcome.unanswered]
 
         # Look past the server: the objects on disk.
-        stored = [digest(path) for path in mmr.stored_files()]
+        stored = stored_digests(mmr)
         assert set(acknowledged) <= set(stored), "an acknowledged upload has no object"
         # One object each, and at most one more, whole or begun, for each upload that was cut off.
         assert len(acknowledged) <= len(stored) <= len(acknowledged) + len(unanswered)
+
+
+def test_what_a_kill_left_behind_is_removed_when_it_is_old_and_nothing_else(
+    stack: Stack, mmr: Mmr
+) -> None:
+    token = stack.accounts.new().token
+    client = mmr.client(token)
+    with mmr.process, half_sent(mmr, "POST", "/_matrix/media/v3/upload", token, LONG):
+        outcome = crash_during_uploads(mmr, token, seed=5, kill_after=70)
+        # Only an upload of which no answer came may be stored without the client knowing of it.
+        whole = {item.sha256 for item in (*outcome.acknowledged.values(), *outcome.unanswered)}
+
+        def parts() -> set[str]:
+            return set(stored_digests(mmr)) - whole
+
+        assert parts()
+        mmr.process.stop()
+        mmr.process.start(in_two_days())
+        wait_until(lambda: not parts(), "removal of unfinished objects")
+        mmr.process.stop()
+
+        mmr.process.start()
+        check_acknowledged(client, outcome)
+        stored = stored_digests(mmr)
+        assert len(stored) == len(set(stored))
+        assert {item.sha256 for item in outcome.acknowledged.values()} <= set(stored)
 
 
 def test_uploads_can_be_repeated_after_a_kill(stack: Stack, mmr: Mmr) -> None:
@@ -124,22 +186,17 @@ def test_an_upload_that_its_client_cuts_off_is_not_visible_and_leaves_no_object(
 ) -> None:
     token = stack.accounts.new().token
     client = mmr.client(token)
-    data = noise(1_000_000, seed=91)
     with mmr.process:
         created = client.post("/_matrix/media/v1/create", json={})
         mxc = Mxc.parse(created.json()["content_uri"])
-        head = (
-            f"PUT /_matrix/media/v3/upload/{mxc.path} HTTP/1.1\r\nHost: {mmr.server_name}\r\n"
-            f"Authorization: Bearer {token}\r\nContent-Length: {len(data)}\r\n\r\n"
-        )
-        with socket.create_connection(("127.0.0.1", mmr.port)) as connection:
-            connection.sendall(head.encode() + data[: len(data) // 2])
+        with half_sent(mmr, "PUT", f"/_matrix/media/v3/upload/{mxc.path}", token, LONG):
+            pass
 
         answer = client.download(mxc, params={"timeout_ms": "0"})
         assert_error(answer, 504, "M_NOT_YET_UPLOADED")
         wait_until(lambda: not mmr.stored_files(), "removal of the part that was stored")
-        assert client.put(f"/_matrix/media/v3/upload/{mxc.path}", data=data).status_code == 200
-        assert client.download(mxc).content == data
+        assert client.put(f"/_matrix/media/v3/upload/{mxc.path}", data=LONG).status_code == 200
+        assert client.download(mxc).content == LONG
 
 
 def test_a_download_that_the_kill_cuts_off_is_seen_as_cut_off(stack: Stack, mmr: Mmr) -> None:
@@ -164,17 +221,15 @@ def test_a_download_that_the_kill_cuts_off_is_seen_as_cut_off(stack: Stack, mmr:
 
 def test_a_server_that_is_asked_to_stop_finishes_the_upload_first(stack: Stack, mmr: Mmr) -> None:
     token = stack.accounts.new().token
-    data = noise(2_000_000, seed=93)
     with mmr.process:
-        client = mmr.client(token)
-
-        def pieces() -> Iterator[bytes]:
-            yield data[:1_000_000]
+        with half_sent(mmr, "POST", "/_matrix/media/v3/upload", token, LONG) as connection:
             mmr.process.signal(signal.SIGTERM)
-            yield data[1_000_000:]
-
-        answer = client.upload(pieces())
-        assert answer.status_code == 200, describe(answer)
-        assert mmr.process.stop() == 0
+            connection.sendall(LONG[-1:])
+            answer = HTTPResponse(connection)
+            answer.begin()
+            body = answer.read()
+        assert answer.status == 200, body
+        assert mmr.process.wait() == 0
         mmr.process.start()
-        assert client.download(Mxc.parse(answer.json()["content_uri"])).content == data
+        mxc = Mxc.parse(json.loads(body)["content_uri"])
+        assert mmr.client(token).download(mxc).content == LONG

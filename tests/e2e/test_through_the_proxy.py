@@ -116,6 +116,14 @@ def test_an_upload_above_the_limit_is_refused(client: MatrixHttp) -> None:
     assert_error(client.upload(bytes(limit + 1)), 413, "M_TOO_LARGE")
 
 
+@pytest.mark.mmr_only("Synapse wants a Content-Length")
+def test_an_upload_of_unknown_length_above_the_limit_is_refused(client: MatrixHttp) -> None:
+    limit = client.get("/_matrix/client/v1/media/config").json()["m.upload.size"]
+    piece = bytes(1024 * 1024)
+    answer = client.upload(piece for _ in range(limit // len(piece) + 1))
+    assert_error(answer, 413, "M_TOO_LARGE")
+
+
 def test_an_upload_of_exactly_the_limit_is_stored(client: MatrixHttp) -> None:
     limit = client.get("/_matrix/client/v1/media/config").json()["m.upload.size"]
     data = noise(limit, seed=59)

@@ -15,7 +15,7 @@ from .process import Process
 from .synapse import MAX_UPLOAD_BYTES, Synapse
 
 TOKEN_CACHE_SECONDS = 300
-HOMESERVER_TIMEOUT_SECONDS = 3
+HOMESERVER_TIMEOUT_SECONDS = 2
 
 
 class Mmr:

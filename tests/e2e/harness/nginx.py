@@ -61,6 +61,7 @@ http {
     location /_matrix/ { proxy_pass http://homeserver; }
     location /_synapse/ { proxy_pass http://homeserver; }
     location /web/ { root $web_root; }
+    location = /favicon.ico { access_log off; return 204; }
     location = /alive { access_log off; return 200 "alive"; }
   }
 }

@@ -73,8 +73,8 @@ class Process:
         """Whether the program was started and has not ended."""
         return self._child is not None and self._child.poll() is None
 
-    def start(self) -> Self:
-        """Starts the program and waits until it is ready."""
+    def start(self, env: Mapping[str, str] | None = None) -> Self:
+        """Starts the program, this time with `env` as well, and waits until it is ready."""
         assert not self.running(), f"{self.name} runs already"
         paths.LOGS.mkdir(parents=True, exist_ok=True)
         paths.PIDS.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ class Process:
             self._child = subprocess.Popen(
                 self._command,
                 cwd=self._cwd,
-                env=self._env,
+                env={**self._env, **(env or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -119,6 +119,13 @@ class Process:
                 child.wait()
         self._forget()
         return child.returncode
+
+    def wait(self) -> int:
+        """Waits until the program has ended by itself; returns its exit code."""
+        assert self._child is not None, f"{self.name} is not running"
+        code = self._child.wait(STOP_DEADLINE)
+        self._forget()
+        return code
 
     def kill(self) -> None:
         """Ends the program at once (SIGKILL), as a power failure would as far as it can tell."""
