@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use sha2::Digest as _;
+use ring::digest;
 
 /// Text that is not 64 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,9 +80,9 @@ pub struct Digests {
 }
 
 /// Computes both digests over a sequence of chunks.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub struct Hasher {
-    sha256: sha2::Sha256,
+    sha256: digest::Context,
     blake3: blake3::Hasher,
     len: u64,
 }
@@ -91,7 +91,7 @@ impl Hasher {
     /// A hasher that has seen nothing.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self { sha256: digest::Context::new(&digest::SHA256), blake3: blake3::Hasher::new(), len: 0 }
     }
 
     /// Adds the next bytes.
@@ -116,8 +116,11 @@ impl Hasher {
     /// The digests of everything seen.
     #[must_use]
     pub fn finish(self) -> Digests {
+        let mut hash = [0; 32];
+        // SHA-256 has 32 bytes; the library does not know that statically.
+        hash.copy_from_slice(self.sha256.finish().as_ref());
         Digests {
-            hash: ContentHash(self.sha256.finalize().into()),
+            hash: ContentHash(hash),
             checksum: Checksum(*self.blake3.finalize().as_bytes()),
             len: self.len,
         }
@@ -129,6 +132,18 @@ impl Hasher {
         let mut hasher = Self::new();
         hasher.update(bytes);
         hasher.finish()
+    }
+}
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hasher").field("len", &self.len).finish_non_exhaustive()
     }
 }
 
