@@ -50,7 +50,7 @@ section! {
     /// `downloads`
     struct Downloads {
         /// Largest file in bytes that is fetched from another server; 0 for no limit.
-        "maxBytes" => max_bytes: u64 = 104_857_600, Used Host;
+        "maxBytes" => max_bytes: u64 = 104_857_600, Planned Host;
         /// Files that are fetched at the same time.
         "numWorkers" => num_workers: u32 [1..=10_000] = 10, Planned Global;
         /// Minutes for which a failed fetch is remembered.

@@ -25,7 +25,7 @@ section! {
         /// Least important level that is logged.
         "logLevel" => log_level: LogLevel = LogLevel::Info, Used Global;
         /// Take the client's address from `X-Forwarded-For` even where it is a private one.
-        "trustAnyForwardedAddress" => trust_any_forwarded_address: bool = false, Used Global;
+        "trustAnyForwardedAddress" => trust_any_forwarded_address: bool = false, Planned Global;
         /// Prefer `X-Forwarded-Host` to `Host`.
         "useForwardedHost" => use_forwarded_host: bool = true, Used Global;
         /// Media stored from now on is served to authenticated requests only.
@@ -51,7 +51,7 @@ section! {
         /// Base URL of the homeserver's client-server API. Required.
         "csApi" => cs_api: Option<BaseUrl> = None, Used Host;
         /// Failures in a row after which the homeserver is left alone for a while; 0 means 10.
-        "backoffAt" => backoff_at: u32 = 10, Used Host;
+        "backoffAt" => backoff_at: u32 = 10, Planned Host;
         /// The homeserver's administration interface.
         "adminApiKind" => admin_api_kind: AdminApi = AdminApi::Matrix, Planned Host;
         /// File with the key that signs requests to other servers.
