@@ -6,5 +6,6 @@ mod download;
 mod hostile;
 mod limits;
 mod range;
+mod tenants;
 mod thumbnail;
 mod upload;
