@@ -1,0 +1,1 @@
+"""mmr beside nginx and Synapse: the same requests to each in turn, in one run, told as ratios."""

@@ -1,0 +1,105 @@
+"""The bench itself: the servers, a directory for this run, and measuring in turn."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from . import prepare
+from .errors import Trouble
+from .processes import wait_until_quiet
+from .rows import Comparison, Sample
+from .servers import Mmr, Nginx, Server, Synapse
+
+
+@dataclass(frozen=True)
+class Options:
+    """How long to measure."""
+
+    rounds: int
+    # Of each measurement.
+    seconds: float
+    # How long to wait, before each measurement, for the rest of the machine to be quiet.
+    patience: float
+    # Only prove that everything works: small files in the rows about memory.
+    quick: bool
+
+
+class Lab:
+    """Synapse runs throughout, mmr and nginx as the rows ask for them."""
+
+    def __init__(self, options: Options) -> None:
+        """Installs and builds what is missing; starts nothing."""
+        self.options = options
+        prepare.packages()
+        python, self.binary = prepare.synapse_python(), prepare.mmr_binary()
+        self._directory = Path(tempfile.mkdtemp(prefix="run-", dir=prepare.WORK))
+        self._directory.chmod(0o755)
+        self.synapse = Synapse(self._directory / "synapse", python)
+        self.nginx = Nginx(self._directory / "nginx")
+        self._mmr: Mmr | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.synapse.start()
+            self._mmr = Mmr(self._directory / "mmr", self.binary, self.synapse)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def mmr(self) -> Mmr:
+        """mmr, once Synapse has been started."""
+        if self._mmr is None:
+            raise Trouble("the lab is closed")
+        return self._mmr
+
+    def close(self) -> None:
+        """Stops every server and removes what it wrote."""
+        for server in (self._mmr, self.nginx, self.synapse):
+            if server is not None:
+                server.stop()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def file(self, size: int) -> Path:
+        """A file of random bytes, which nginx serves under its name."""
+        path = self.nginx.media / str(size)
+        if not path.exists():
+            self.need_space(size)
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(os.urandom(size))
+        return path
+
+    def need_space(self, size: int) -> None:
+        """Refuses to go on when the disk would be full after `size` more bytes."""
+        free = shutil.disk_usage(self._directory).free
+        if free < size + (1 << 30):
+            raise Trouble(f"{size / 1e9:.1f} GB and a reserve are needed, {free / 1e9:.1f} GB free")
+
+    def compare(
+        self, row: Comparison, peer: Server, measure: Callable[[Server], Sample]
+    ) -> Comparison:
+        """Measures mmr and the peer in turn: A B A B."""
+        for _ in range(self.options.rounds):
+            for server, samples in ((self.mmr, row.ours), (peer, row.theirs)):
+                # Nobody shall wait for what the other one left to be written back.
+                os.sync()
+                wait_until_quiet(self.options.patience)
+                samples.append(measure(server))
+        row.peaks_mb = (self.mmr.child.peak_mb(), peer.child.peak_mb())
+        return row
