@@ -5,12 +5,16 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 
 use crate::{
-    Error, Result,
+    Result,
     datastore::{BlobWriter, Datastores},
     store::{Inserted, MediaIndex, NewBlob, NewMedia, NewThumbnail, Refusal, ThumbnailIndex},
     stream::ByteStream,
-    types::{BlobKey, BlobLocation, BlobRecord, Digests, Hasher, MediaKind},
+    types::{BlobKey, BlobLocation, BlobRecord, Digests, MediaKind},
 };
+
+mod digesting;
+
+use self::digesting::Digesting;
 
 /// Takes bodies in and publishes them. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -59,21 +63,13 @@ impl Ingest {
         let (id, datastore) = self.datastores.pick(kind)?;
         let location = BlobLocation { datastore: id.clone(), key: BlobKey::generate() };
         let mut writer = datastore.create(&location.key).await?;
-        let mut hasher = Hasher::new();
-        while let Some(chunk) = body.next().await {
-            let step = match chunk {
-                Ok(chunk) => {
-                    hasher.update(&chunk);
-                    writer.write(chunk).await.map_err(Error::from)
-                }
-                Err(error) => Err(error.into()),
-            };
-            if let Err(error) = step {
+        match copy(&mut body, &mut *writer).await {
+            Ok(digests) => Ok(Staged { digests, location, writer }),
+            Err(error) => {
                 writer.abort().await;
-                return Err(error);
+                Err(error)
             }
         }
-        Ok(Staged { digests: hasher.finish(), location, writer })
     }
 
     /// Makes `record` name the staged bytes, or the same bytes where they are stored already.
@@ -131,6 +127,16 @@ impl Ingest {
             }
         })
     }
+}
+
+async fn copy(body: &mut ByteStream, writer: &mut dyn BlobWriter) -> Result<Digests> {
+    let mut digests = Digesting::new();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk?;
+        digests.update(&chunk).await?;
+        writer.write(chunk).await?;
+    }
+    digests.finish().await
 }
 
 impl Staged {

@@ -132,6 +132,7 @@ impl Datastore for ObjectStoreDatastore {
             store: Arc::clone(&self.store),
             path: Path::from(key.as_str()),
             staged: self.directory.as_ref().map(|directory| directory.staged(key)),
+            fsync: self.directory.as_ref().is_some_and(|directory| directory.syncs()),
             tasks: self.tasks.clone(),
             runtime: Handle::current(),
         };

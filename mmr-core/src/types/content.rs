@@ -71,7 +71,8 @@ impl ContentType {
     /// Whether browsers may show it inside a page. Case and parameters do not matter.
     #[must_use]
     pub fn is_inline_safe(&self) -> bool {
-        INLINE.iter().any(|allowed| allowed.eq_ignore_ascii_case(self.essence()))
+        let essence = self.essence();
+        INLINE.iter().any(|allowed| allowed.eq_ignore_ascii_case(essence))
     }
 }
 

@@ -120,6 +120,11 @@ impl Directory {
         spawn_blocking(make).await.map_err(classify)?
     }
 
+    /// Whether commits are made durable.
+    pub(super) const fn syncs(&self) -> bool {
+        self.fsync
+    }
+
     /// Where an object lies.
     pub(super) fn path(&self, key: &BlobKey) -> PathBuf {
         self.root.join(key.as_str())

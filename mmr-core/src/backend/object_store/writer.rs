@@ -1,6 +1,6 @@
 //! Writing objects: small ones whole at commit, large ones in parts while they come in.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fs::File, path::PathBuf, sync::Arc};
 
 use ::object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload, path::Path};
 use async_trait::async_trait;
@@ -33,6 +33,8 @@ pub(super) struct Target {
     pub(super) path: Path,
     /// In a directory: the file that collects the parts.
     pub(super) staged: Option<PathBuf>,
+    /// Whether a commit syncs that file.
+    pub(super) fsync: bool,
     pub(super) tasks: TaskTracker,
     pub(super) runtime: Handle,
 }
@@ -47,11 +49,18 @@ pub(super) struct Writer {
     sending: Option<JoinHandle<Result<Upload, DatastoreError>>>,
     // A write failed or was cancelled: bytes may be missing.
     broken: bool,
+    // What the disk has been asked to write down already is not waited for at the commit.
+    unsynced: usize,
+    syncing: Option<JoinHandle<()>>,
 }
+
+/// Bytes of a staged file from one sync to the next.
+const SYNC_EVERY: usize = 16 << 20;
 
 impl Writer {
     pub(super) fn new(target: Target, part_bytes: usize) -> Self {
-        Self { target, part_bytes, buffer: BytesMut::new(), last: Bytes::new(), sending: None, broken: false }
+        let (buffer, last) = (BytesMut::new(), Bytes::new());
+        Self { target, part_bytes, buffer, last, sending: None, broken: false, unsynced: 0, syncing: None }
     }
 
     async fn append(&mut self, mut chunk: Bytes) -> Result<(), DatastoreError> {
@@ -87,9 +96,25 @@ impl Writer {
     /// Starts to send a part, once the one before is through.
     async fn send(&mut self, part: Bytes) -> Result<(), DatastoreError> {
         let upload = self.sent().await?;
+        self.sync_ahead(part.len()).await;
         let target = self.target.clone();
         self.sending = Some(self.target.tasks.spawn(async move { target.send(upload, part).await }));
         Ok(())
+    }
+
+    /// Has the disk write down what has come in, beside what is still coming. One sync at a time: a disk that is slower
+    /// than the network slows the sender down now, rather than the commit.
+    async fn sync_ahead(&mut self, next: usize) {
+        let Some(staged) = self.target.staged.clone().filter(|_| self.target.fsync) else { return };
+        if self.unsynced >= SYNC_EVERY {
+            if let Some(syncing) = &mut self.syncing {
+                syncing.await.unwrap_or_default();
+            }
+            // What fails here fails at the commit too, which tells.
+            self.syncing = Some(spawn_blocking(|| drop(File::open(staged).and_then(|file| file.sync_data()))));
+            self.unsynced = 0;
+        }
+        self.unsynced += next;
     }
 
     /// Waits for the part that is being sent. In place, so that a writer dropped meanwhile still knows of it.
