@@ -7,8 +7,10 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -77,6 +79,21 @@ class Child:
     def peak_mb(self) -> float:
         """The most memory that was resident since the start, in MB."""
         return sum(_peak_bytes(pid) for pid in _family(self.pid)) / 1e6
+
+    @contextmanager
+    def with_us_on_one_processor(self) -> Iterator[None]:
+        """Keeps the program, this process and what it starts on one processor meanwhile."""
+        everywhere = os.sched_getaffinity(0)
+        self._run_on({min(everywhere)})
+        try:
+            yield
+        finally:
+            self._run_on(everywhere)
+
+    def _run_on(self, processors: set[int]) -> None:
+        threads = (Path(f"/proc/{pid}/task").iterdir() for pid in (os.getpid(), *_family(self.pid)))
+        for thread in chain.from_iterable(threads):
+            os.sched_setaffinity(int(thread.name), processors)
 
     def _tail(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -40,10 +41,13 @@ class Traffic:
     wanted: float
     # `/s` or `MB/s`.
     unit: str = "/s"
+    # Server and load generator share one processor, which compares the work per request and no wake-ups.
+    on_one_processor: bool = False
 
     def __str__(self) -> str:
         clients = "1 client" if self.clients == 1 else f"{self.clients} clients"
-        return f"{_size(self.size)}, {clients}"
+        where = ", on one processor" if self.on_one_processor else ""
+        return f"{_size(self.size)}, {clients}{where}"
 
     def load(self, lab: Lab) -> Load:
         """What wrk shall do."""
@@ -61,6 +65,8 @@ class Traffic:
 
 FROM_NGINX = (
     Traffic(10 * KB, 32, 1.0),
+    Traffic(10 * KB, 32, 1.0, on_one_processor=True),
+    Traffic(10 * KB, 1, 1.0),
     Traffic(100 * KB, 32, 1.0),
     Traffic(1 * MB, 16, 1.0, "MB/s"),
     Traffic(100 * MB, 4, 1.0, "MB/s"),
@@ -130,7 +136,8 @@ def _compare_downloads(
         wrk.get(server.address, path, Load(traffic.clients, 1))
 
     def measure(server: Server) -> Sample:
-        with Watch(server.child) as watch:
+        place = server.child.with_us_on_one_processor() if traffic.on_one_processor else nullcontext()
+        with place, Watch(server.child) as watch:
             count = wrk.get(server.address, path_of[server.name], traffic.load(lab))
         # wrk cuts off what is under way at the end, so bytes count better than answers.
         requests = count.bytes / traffic.size
