@@ -2,6 +2,8 @@
 
 mod board;
 pub mod memory;
+#[cfg(feature = "net")]
+pub mod net;
 #[cfg(feature = "fs")]
 pub mod object_store;
 #[cfg(feature = "sqlite")]

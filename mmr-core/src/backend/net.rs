@@ -1,0 +1,1 @@
+//! [`Federation`](crate::federation::Federation) over HTTPS.
