@@ -53,7 +53,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Read back a range.
     let caller = Caller::User { id: alice, guest: false };
-    let request = DownloadRequest { mxc, caller, server, wait: Duration::ZERO };
+    let request = DownloadRequest { mxc, caller, server, wait: Duration::ZERO, remote: true };
     let download = repository.downloads().open(&request, RangeRequest::parse("bytes=0-7")).await?;
     let head = download.body.collect_up_to(8).await?;
     println!("it is {} and begins with {head:?}", download.record.content_type);

@@ -1,4 +1,4 @@
-//! Downloads of media that is here.
+//! Downloads of media that is here, and of media that is elsewhere.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,6 +18,13 @@ use crate::{
 };
 
 pub(crate) mod access;
+mod arrival;
+pub(crate) mod remote;
+mod trouble;
+
+pub use self::arrival::Arrival;
+use self::remote::{Fetched, Remote, Wanted};
+pub(crate) use self::trouble::Troubles;
 
 /// Finds and reads media. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -32,6 +39,7 @@ pub(crate) struct Inner {
     pub(crate) access_log: AccessLog,
     pub(crate) policies: PolicyHandle,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) remote: Remote,
 }
 
 /// Who wants which media.
@@ -45,6 +53,17 @@ pub struct DownloadRequest {
     pub server: OwnedServerName,
     /// How long to wait for media that is still to be uploaded (`timeout_ms`); cut to the policy's maximum.
     pub wait: Duration,
+    /// Whether media of other servers that is not here may be fetched (`allow_remote`).
+    pub remote: bool,
+}
+
+/// Media that was found.
+#[derive(Debug)]
+pub enum Found {
+    /// It is here.
+    Stored(Arc<MediaRecord>),
+    /// It is coming from its origin.
+    Arriving(Arrival),
 }
 
 /// Media on its way out.
@@ -63,25 +82,45 @@ impl Downloads {
         Self(Arc::new(inner))
     }
 
-    /// Finds media that the caller may have, waiting for a pending upload ([spec]).
+    /// Finds media that the caller may have, waiting for a pending upload ([spec]). Media of another server that is not
+    /// here is fetched, once however many ask, and answered as soon as it can be read.
     ///
-    /// Errors: [`Error::NotFound`], [`Error::NotYetUploaded`], [`Error::Quarantined`], [`Error::AuthRequired`].
+    /// Errors: [`Error::NotFound`], [`Error::NotYetUploaded`], [`Error::Quarantined`], [`Error::AuthRequired`];
+    /// [`Error::Federation`] when it could not be fetched.
     ///
     /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediadownloadservernamemediaid
-    pub async fn describe(&self, request: &DownloadRequest) -> Result<Arc<MediaRecord>> {
-        let record = self.find(request).await?;
-        access::check(&record, &request.caller, self.0.clock.now())?;
-        Ok(record)
+    pub async fn find(&self, request: &DownloadRequest) -> Result<Found> {
+        match self.look(request).await? {
+            Some(record) => self.checked(request, record).map(Found::Stored),
+            None => match self.0.remote.open(self.wanted(request)?).await? {
+                Fetched::Stored(record) => self.checked(request, record).map(Found::Stored),
+                Fetched::Arriving(arrival) => Ok(Found::Arriving(arrival)),
+            },
+        }
     }
 
-    /// Opens media that [`Downloads::describe`] found.
+    /// The same, but media of another server is waited for until all of it is here.
+    ///
+    /// Errors: those of [`Downloads::find`].
+    pub async fn describe(&self, request: &DownloadRequest) -> Result<Arc<MediaRecord>> {
+        let record = match self.look(request).await? {
+            Some(record) => record,
+            None => self.0.remote.store(self.wanted(request)?).await?,
+        };
+        self.checked(request, record)
+    }
+
+    /// Opens media that is here. An object of remote media that is lost is fetched again.
     ///
     /// Errors: [`Error::RangeNotSatisfiable`]; [`Error::NotFound`] when it was removed since; [`Error::Datastore`].
     pub async fn read(&self, record: &Arc<MediaRecord>, range: RangeRequest) -> Result<Download> {
         let range =
             range.resolve(record.blob.size).map_err(|error| Error::RangeNotSatisfiable { len: error.len })?;
         let read = match self.read_blob(record, &range).await {
-            Err(Error::Datastore(DatastoreError::NotFound)) => self.read_again(record, &range).await?,
+            Err(Error::Datastore(DatastoreError::NotFound)) => match self.read_again(record, &range).await {
+                Err(Error::Datastore(DatastoreError::NotFound)) => self.fetch_again(record, &range).await?,
+                read => read?,
+            },
             read => read?,
         };
         if read.len != range.selected() {
@@ -97,15 +136,44 @@ impl Downloads {
         self.read(&record, range).await
     }
 
-    async fn find(&self, request: &DownloadRequest) -> Result<Arc<MediaRecord>> {
+    fn checked(&self, request: &DownloadRequest, record: Arc<MediaRecord>) -> Result<Arc<MediaRecord>> {
+        access::check(&record, &request.caller, self.0.clock.now())?;
+        Ok(record)
+    }
+
+    /// What is here; `None` when it could be fetched.
+    async fn look(&self, request: &DownloadRequest) -> Result<Option<Arc<MediaRecord>>> {
+        let policies = self.0.policies.snapshot();
+        let origin = request.mxc.origin();
+        let is_admin = matches!(request.caller, Caller::Admin(_));
+        if !is_admin
+            && policies.for_server(&request.server).is_some_and(|policy| policy.downloads.ignores(origin))
+            && !policies.is_local(origin)
+        {
+            return Err(Error::NotFound);
+        }
         if let Some(record) = self.0.records.get(&request.mxc) {
-            return Ok(record);
+            return Ok(Some(record));
         }
         match self.lookup(&request.mxc).await? {
-            Lookup::Stored(record) => Ok(record),
-            Lookup::Unknown => Err(Error::NotFound),
-            Lookup::Reserved(_) => self.find_when_uploaded(request).await,
+            Lookup::Stored(record) => Ok(Some(record)),
+            Lookup::Unknown if policies.is_local(origin) => Err(Error::NotFound),
+            Lookup::Unknown => Ok(None),
+            Lookup::Reserved(_) => self.find_when_uploaded(request).await.map(Some),
         }
+    }
+
+    /// A fetch on behalf of the caller, if that is allowed.
+    fn wanted(&self, request: &DownloadRequest) -> Result<Wanted> {
+        let policies = self.0.policies.snapshot();
+        let policy = policies.for_server(&request.server).ok_or(Error::NotFound)?;
+        access::check_fetch(&request.caller, request.remote, policy)?;
+        Ok(Wanted {
+            mxc: request.mxc.clone(),
+            server: request.server.clone(),
+            policy: Arc::clone(policy),
+            lost: None,
+        })
     }
 
     async fn find_when_uploaded(&self, request: &DownloadRequest) -> Result<Arc<MediaRecord>> {
@@ -166,5 +234,23 @@ impl Downloads {
             let (mxc, location) = (&record.mxc, &record.blob.location);
             tracing::error!(%mxc, datastore = %location.datastore, key = %location.key, "the object of {mxc} is missing");
         })
+    }
+
+    /// What other servers have need not stay lost here.
+    async fn fetch_again(&self, lost: &Arc<MediaRecord>, range: &ContentRange) -> Result<BlobRead> {
+        let policies = self.0.policies.snapshot();
+        let on_behalf_of = policies.servers().next().filter(|_| !policies.is_local(lost.mxc.origin()));
+        let Some((server, policy)) = on_behalf_of else { return Err(DatastoreError::NotFound.into()) };
+        let wanted = Wanted {
+            mxc: lost.mxc.clone(),
+            server: server.to_owned(),
+            policy: Arc::clone(policy),
+            lost: Some(Arc::clone(lost)),
+        };
+        let record = self.0.remote.store(wanted).await?;
+        if record.blob.hash != lost.blob.hash || record.quarantined != lost.quarantined {
+            return Err(Error::NotFound);
+        }
+        self.read_blob(&record, range).await
     }
 }

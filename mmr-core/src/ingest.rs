@@ -7,9 +7,9 @@ use futures_util::StreamExt as _;
 use crate::{
     Result,
     datastore::{BlobWriter, Datastores},
-    store::{Inserted, MediaIndex, NewBlob, NewMedia, NewThumbnail, Refusal, ThumbnailIndex},
-    stream::ByteStream,
-    types::{BlobKey, BlobLocation, BlobRecord, Digests, MediaKind},
+    store::{BlobIndex, Inserted, MediaIndex, NewBlob, NewMedia, NewThumbnail, Refusal, ThumbnailIndex},
+    stream::{ByteStream, Spool},
+    types::{BlobKey, BlobLocation, BlobRecord, Digests, MediaKind, Timestamp},
 };
 
 mod digesting;
@@ -59,11 +59,23 @@ impl Ingest {
     }
 
     /// Reads `body` to its end, hashing and writing in one pass.
-    pub(crate) async fn stage(&self, kind: MediaKind, mut body: ByteStream) -> Result<Staged> {
+    pub(crate) async fn stage(&self, kind: MediaKind, body: ByteStream) -> Result<Staged> {
+        self.stage_beside(kind, body, &mut None, |_| {}).await
+    }
+
+    /// The same, and puts the bytes into a spool for those who cannot wait. A spool that fails is dropped, whereupon its
+    /// readers fail; the body comes in all the same. `copied` is called after each chunk.
+    pub(crate) async fn stage_beside(
+        &self,
+        kind: MediaKind,
+        mut body: ByteStream,
+        spool: &mut Option<Spool>,
+        copied: impl Fn(&Option<Spool>) + Send,
+    ) -> Result<Staged> {
         let (id, datastore) = self.datastores.pick(kind)?;
         let location = BlobLocation { datastore: id.clone(), key: BlobKey::generate() };
         let mut writer = datastore.create(&location.key).await?;
-        match copy(&mut body, &mut *writer).await {
+        match copy(&mut body, &mut *writer, spool, copied).await {
             Ok(digests) => Ok(Staged { digests, location, writer }),
             Err(error) => {
                 writer.abort().await;
@@ -115,6 +127,24 @@ impl Ingest {
         Ok(published)
     }
 
+    /// Lays the staged bytes where `lost`, a blob of the same bytes whose object is gone, will find them.
+    pub(crate) async fn restore(
+        &self,
+        staged: Staged,
+        lost: &BlobRecord,
+        blobs: &dyn BlobIndex,
+        now: Timestamp,
+    ) -> Result<()> {
+        let Staged { location, writer, .. } = staged;
+        writer.commit().await?;
+        if blobs.relocate(&lost.hash, &lost.location, &location, now).await? {
+            return Ok(());
+        }
+        // Somebody else did, or the blob is gone.
+        self.datastores.delete(&location).await?;
+        Ok(())
+    }
+
     async fn insert(&self, record: &mut NewRecord, blob: NewBlob) -> Result<Inserted> {
         Ok(match record {
             NewRecord::Media(media) => {
@@ -129,12 +159,28 @@ impl Ingest {
     }
 }
 
-async fn copy(body: &mut ByteStream, writer: &mut dyn BlobWriter) -> Result<Digests> {
+async fn copy(
+    body: &mut ByteStream,
+    writer: &mut dyn BlobWriter,
+    spool: &mut Option<Spool>,
+    copied: impl Fn(&Option<Spool>) + Send,
+) -> Result<Digests> {
     let mut digests = Digesting::new();
     while let Some(chunk) = body.next().await {
         let chunk = chunk?;
         digests.update(&chunk).await?;
+        if let Some(open) = spool
+            && let Err(error) = open.append(chunk.clone()).await
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(
+                error,
+                "a temporary file for remote media failed: readers wait for the whole of it"
+            );
+            *spool = None;
+        }
         writer.write(chunk).await?;
+        copied(spool);
     }
     digests.finish().await
 }

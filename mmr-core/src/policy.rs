@@ -1,6 +1,10 @@
 //! The rules of a repository: plain values, one immutable snapshot per request.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use ruma::{OwnedServerName, ServerName, UserId};
 use tokio::sync::watch;
@@ -32,6 +36,11 @@ impl Policies {
     #[must_use]
     pub fn for_server(&self, name: &ServerName) -> Option<&Arc<ServerPolicy>> {
         self.servers.get(name)
+    }
+
+    /// All local homeservers.
+    pub fn servers(&self) -> impl Iterator<Item = (&ServerName, &Arc<ServerPolicy>)> {
+        self.servers.iter().map(|(name, policy)| (&**name, policy))
     }
 
     /// Whether `name` is a homeserver of ours.
@@ -108,11 +117,37 @@ pub struct DownloadPolicy {
     pub max_bytes: Option<u64>,
     /// Longest wait for media that is still to be uploaded.
     pub max_wait: Duration,
+    /// Longest wait for the body of remote media to start.
+    pub fetch_timeout: Duration,
+    /// How long to believe an origin that says that it does not have some media, or that is found to be too large.
+    pub failure_ttl: Duration,
+    /// Failures in a row after which a server is left alone for a while.
+    pub backoff_after: u32,
+    /// Whether nobody gets a byte of remote media before all of it is here and judged.
+    pub verify_first: bool,
+    /// Servers whose media users do not get, in lower case.
+    pub ignored_hosts: HashSet<String>,
 }
 
 impl Default for DownloadPolicy {
     fn default() -> Self {
-        Self { max_bytes: Some(100 << 20), max_wait: Duration::from_mins(1) }
+        Self {
+            max_bytes: Some(100 << 20),
+            max_wait: Duration::from_mins(1),
+            fetch_timeout: Duration::from_mins(2),
+            failure_ttl: Duration::from_mins(5),
+            backoff_after: 20,
+            verify_first: false,
+            ignored_hosts: HashSet::new(),
+        }
+    }
+}
+
+impl DownloadPolicy {
+    /// Whether users do not get media of `origin`.
+    #[must_use]
+    pub fn ignores(&self, origin: &ServerName) -> bool {
+        !self.ignored_hosts.is_empty() && self.ignored_hosts.contains(&origin.as_str().to_ascii_lowercase())
     }
 }
 

@@ -1,6 +1,10 @@
 //! The composition root: builds the services and hands them out.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, stream::BoxStream};
 use tokio::sync::watch;
@@ -9,7 +13,11 @@ use crate::{
     access_log::AccessLog,
     clock::{Clock, SystemClock},
     datastore::Datastores,
-    download::{self, Downloads},
+    download::{
+        self, Downloads, Troubles,
+        remote::{self, Remote},
+    },
+    federation::{Federation, NoFederation},
     flight::Flights,
     gc::{self, Collector, CollectorSchedule},
     ingest::Ingest,
@@ -39,6 +47,7 @@ pub struct MediaRepository {
     background: Background,
     access_log: AccessLog,
     store: Arc<dyn MediaStore>,
+    federation: Arc<dyn Federation>,
 }
 
 /// Collects what a [`MediaRepository`] is made of.
@@ -53,6 +62,8 @@ pub struct MediaRepositoryBuilder {
     schedule: CollectorSchedule,
     max_waiters: usize,
     cached_records: u64,
+    federation: Arc<dyn Federation>,
+    spool_directory: Option<PathBuf>,
 }
 
 impl MediaRepositoryBuilder {
@@ -86,11 +97,35 @@ impl MediaRepositoryBuilder {
         self
     }
 
+    /// Sets how to reach other servers. Default: not at all.
+    pub fn federation(mut self, federation: Arc<dyn Federation>) -> Self {
+        self.federation = federation;
+        self
+    }
+
+    /// Sets where media of other servers lies while it arrives, in files without a name. Default: the system's directory
+    /// for temporary files.
+    pub fn spool_directory(mut self, directory: PathBuf) -> Self {
+        self.spool_directory = Some(directory);
+        self
+    }
+
     /// Builds the repository and starts its background work. Needs a tokio runtime.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "the one place where everything meets")]
     pub fn build(self) -> MediaRepository {
-        let Self { store, datastores, policies, clock, render_limits, schedule, max_waiters, cached_records } =
-            self;
+        let Self {
+            store,
+            datastores,
+            policies,
+            clock,
+            render_limits,
+            schedule,
+            max_waiters,
+            cached_records,
+            federation,
+            spool_directory,
+        } = self;
         let background = Background::new();
         let (policies, policy_handle) = PolicyHandle::channel(policies);
         let waiters = Waiters::new(max_waiters);
@@ -111,6 +146,19 @@ impl MediaRepositoryBuilder {
             clock: Arc::clone(&clock),
             background: background.clone(),
         });
+        let blobs: Arc<dyn BlobIndex> = Arc::<dyn MediaStore>::clone(&store);
+        let remote = Remote::new(remote::Inner {
+            federation: Arc::clone(&federation),
+            ingest: ingest.clone(),
+            media: Arc::clone(&media),
+            blobs: Arc::clone(&blobs),
+            records: records.clone(),
+            clock: Arc::clone(&clock),
+            background: background.clone(),
+            spool_directory,
+            troubles: Troubles::new(),
+            fetches: Mutex::default(),
+        });
         let downloads = Downloads::new(download::Inner {
             media,
             datastores: datastores.clone(),
@@ -119,6 +167,7 @@ impl MediaRepositoryBuilder {
             access_log: access_log.clone(),
             policies: policy_handle.clone(),
             clock: Arc::clone(&clock),
+            remote,
         });
         let thumbnails = Thumbnails::new(thumbnail::Inner {
             index: thumbnails,
@@ -131,7 +180,6 @@ impl MediaRepositoryBuilder {
             policies: policy_handle.clone(),
             clock: Arc::clone(&clock),
         });
-        let blobs: Arc<dyn BlobIndex> = Arc::<dyn MediaStore>::clone(&store);
         let leases: Arc<dyn LeaseIndex> = Arc::<dyn MediaStore>::clone(&store);
         let holder = crate::types::MediaId::generate().to_string();
         let collector =
@@ -146,6 +194,7 @@ impl MediaRepositoryBuilder {
             background,
             access_log,
             store,
+            federation,
         };
         repository.start(records, waiters);
         repository
@@ -168,6 +217,8 @@ impl MediaRepository {
             schedule: CollectorSchedule::default(),
             max_waiters: 1024,
             cached_records: 10_000,
+            federation: Arc::new(NoFederation),
+            spool_directory: None,
         }
     }
 
@@ -205,6 +256,12 @@ impl MediaRepository {
     #[must_use]
     pub const fn store(&self) -> &Arc<dyn MediaStore> {
         &self.store
+    }
+
+    /// The rest of the Matrix network.
+    #[must_use]
+    pub const fn federation(&self) -> &Arc<dyn Federation> {
+        &self.federation
     }
 
     /// Replaces the rules for requests to come.

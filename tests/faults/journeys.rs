@@ -203,7 +203,7 @@ async fn read(repository: &MediaRepository, mxc: &Mxc, range: &str) -> Result<By
 
 fn download(mxc: &Mxc) -> DownloadRequest {
     let caller = Caller::User { id: alice(), guest: false };
-    DownloadRequest { mxc: mxc.clone(), caller, server: server(), wait: Duration::from_secs(1) }
+    DownloadRequest { mxc: mxc.clone(), caller, server: server(), wait: Duration::from_secs(1), remote: true }
 }
 
 fn request(by: OwnedUserId, name: &str, body: &Bytes) -> UploadRequest {

@@ -2,6 +2,7 @@
 
 use crate::{
     Error, Result,
+    policy::ServerPolicy,
     types::{Caller, MediaRecord, Timestamp},
 };
 
@@ -24,6 +25,17 @@ pub(crate) fn check(record: &MediaRecord, caller: &Caller, now: Timestamp) -> Re
         return Err(Error::NotFound);
     }
     Ok(())
+}
+
+/// Whether media may be fetched from another server for `caller`, who allows it or not: never for other servers, and not
+/// for strangers, who would not get it.
+pub(crate) fn check_fetch(caller: &Caller, allowed: bool, policy: &ServerPolicy) -> Result<()> {
+    match caller {
+        Caller::Server(_) => Err(Error::NotFound),
+        Caller::Anonymous if policy.uploads.freeze => Err(Error::AuthRequired),
+        _ if allowed => Ok(()),
+        _ => Err(Error::NotFound),
+    }
 }
 
 #[cfg(test)]
@@ -80,6 +92,18 @@ mod tests {
     fn a_restriction_that_is_not_understood_denies() {
         let restricted = MediaRecord { restriction: Some(Restriction::new("{}")), ..record() };
         assert!(matches!(check(&restricted, &guest(), NOW), Err(Error::NotFound)));
+    }
+
+    #[test]
+    fn media_is_fetched_for_users_who_allow_it_and_for_nobody_else() {
+        let frozen = ServerPolicy::default();
+        let mut open = ServerPolicy::default();
+        open.uploads.freeze = false;
+        assert!(check_fetch(&guest(), true, &frozen).is_ok());
+        assert!(check_fetch(&guest(), false, &frozen).is_err());
+        assert!(check_fetch(&Caller::Anonymous, true, &frozen).is_err());
+        assert!(check_fetch(&Caller::Anonymous, true, &open).is_ok());
+        assert!(check_fetch(&Caller::Server(ruma::owned_server_name!("x.org")), true, &open).is_err());
     }
 
     #[test]

@@ -36,7 +36,9 @@ impl Digesting {
             let batch = std::mem::take(&mut self.waiting);
             self.bytes = 0;
             self.away = Some(spawn_blocking(move || {
-                batch.iter().for_each(|chunk| hasher.update(chunk));
+                for chunk in batch {
+                    hasher.update(&chunk);
+                }
                 hasher
             }));
         }
@@ -45,7 +47,9 @@ impl Digesting {
 
     pub(super) async fn finish(mut self) -> Result<Digests> {
         let mut hasher = self.take_back().await?;
-        self.waiting.iter().for_each(|chunk| hasher.update(chunk));
+        for chunk in self.waiting {
+            hasher.update(&chunk);
+        }
         Ok(hasher.finish())
     }
 

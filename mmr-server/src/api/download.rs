@@ -2,12 +2,15 @@
 //! `GET /_matrix/media/v3/download/…` ([spec](https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediadownloadservernamemediaid)).
 //!
 //! `Range` follows RFC 9110 for a single range; several ranges are answered with the whole body, which section 14.2
-//! allows. `HEAD` is MSC4120.
+//! allows. `HEAD` is MSC4120. Media that is still arriving from another server is sent as it comes: without an `ETag`,
+//! and without a `Content-Length` when the origin declared none.
 
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use mmr_core::{
-    download::DownloadRequest,
-    types::{ContentRange, FileName, MediaRecord, RangeRequest},
+    download::{Arrival, DownloadRequest, Found},
+    types::{ContentRange, ContentType, FileName, MediaRecord, RangeRequest},
 };
 
 use super::{Answer, Context, parse_mxc, query};
@@ -27,39 +30,74 @@ pub(super) async fn download(
     file_name: Option<&str>,
 ) -> Answer {
     let request = request(context, family, path).await?;
+    let named = file_name.and_then(FileName::new);
     let downloads = context.service.repository.downloads();
-    let record = downloads.describe(&request).await?;
+    match downloads.find(&request).await? {
+        Found::Stored(record) => stored(context, &record, named).await,
+        // Which part that is, and whether it is there, can only be told at the end.
+        Found::Arriving(arrival) if arrival.declared_len().is_none() && is_partial(context) => {
+            stored(context, &downloads.describe(&request).await?, named).await
+        }
+        Found::Arriving(arrival) => arriving(context, &arrival, named.as_ref()),
+    }
+}
+
+async fn stored(context: Context<'_>, record: &Arc<MediaRecord>, file_name: Option<FileName>) -> Answer {
     let etag = respond::etag(&record.blob);
     let headers = &context.head.headers;
     if respond::matches_any(headers, &etag) {
         return Ok(validated(StatusCode::NOT_MODIFIED, MediaBody::default(), etag));
     }
-    let is_get = context.head.method == Method::GET;
-    let wanted = match headers.get(header::RANGE).and_then(|value| value.to_str().ok()) {
-        Some(value) if is_get && respond::range_is_current(headers, &etag) => RangeRequest::parse(value),
-        _ => RangeRequest::Whole,
-    };
-    let (range, body) = if is_get {
-        let download = downloads.read(&record, wanted).await?;
+    let (range, body) = if context.head.method == Method::GET {
+        let wanted = match wanted_range(headers) {
+            Some(range) if respond::range_is_current(headers, &etag) => range,
+            _ => RangeRequest::Whole,
+        };
+        let download = context.service.repository.downloads().read(record, wanted).await?;
         (download.range, MediaBody::of_length(download.body, download.range.selected()))
     } else {
         (ContentRange::Whole { len: record.blob.size }, MediaBody::default())
     };
     let mut response = validated(StatusCode::OK, body, etag);
-    describe(
-        &mut response,
-        &record,
-        file_name.and_then(FileName::new).or_else(|| record.file_name.clone()).as_ref(),
-    );
-    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(range.selected()));
-    if let ContentRange::Part { start, end, len } = range {
-        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-        // Digits and punctuation make a valid header.
-        if let Ok(value) = HeaderValue::try_from(format!("bytes {start}-{}/{len}", end - 1)) {
-            response.headers_mut().insert(header::CONTENT_RANGE, value);
+    describe(&mut response, &record.content_type, file_name.as_ref().or(record.file_name.as_ref()));
+    select(&mut response, range);
+    Ok(response)
+}
+
+/// Without a validator, since the bytes are not known yet; and so without a range that depends on one.
+fn arriving(context: Context<'_>, arrival: &Arrival, file_name: Option<&FileName>) -> Answer {
+    let headers = &context.head.headers;
+    let wanted = match wanted_range(headers) {
+        Some(range) if is_partial(context) => range,
+        _ => RangeRequest::Whole,
+    };
+    let (range, body) = match arrival.part(wanted) {
+        Some(part) => {
+            let (range, body) = part?;
+            (Some(range), MediaBody::of_length(body, range.selected()))
         }
+        None => (None, MediaBody::of_unknown_length(arrival.whole())),
+    };
+    let body = if context.head.method == Method::GET { body } else { MediaBody::default() };
+    let mut response = respond::response(StatusCode::OK, body);
+    response.headers_mut().insert(header::CACHE_CONTROL, CACHE_CONTROL);
+    describe(&mut response, arrival.content_type(), file_name.or(arrival.file_name()));
+    if let Some(range) = range {
+        select(&mut response, range);
     }
     Ok(response)
+}
+
+fn wanted_range(headers: &HeaderMap) -> Option<RangeRequest> {
+    Some(RangeRequest::parse(headers.get(header::RANGE)?.to_str().ok()?))
+}
+
+/// Whether the client wants a part, whatever the validator.
+fn is_partial(context: Context<'_>) -> bool {
+    let headers = &context.head.headers;
+    context.head.method == Method::GET
+        && !headers.contains_key(header::IF_RANGE)
+        && wanted_range(headers).is_some_and(|range| range != RangeRequest::Whole)
 }
 
 /// Authentication comes before everything else about a request, its path included.
@@ -70,7 +108,8 @@ pub(super) async fn request(
 ) -> Result<DownloadRequest, respond::ApiError> {
     let caller = context.reader(family).await?;
     let wait = query::wait(context.query())?;
-    Ok(DownloadRequest { mxc: parse_mxc(path)?, caller, server: context.tenant.name.clone(), wait })
+    let remote = query::boolean(context.query(), "allow_remote")?.unwrap_or(true);
+    Ok(DownloadRequest { mxc: parse_mxc(path)?, caller, server: context.tenant.name.clone(), wait, remote })
 }
 
 /// A response that may be kept and asked about again.
@@ -82,12 +121,23 @@ pub(super) fn validated(status: StatusCode, body: MediaBody, etag: HeaderValue) 
     response
 }
 
-fn describe(response: &mut Response<MediaBody>, record: &MediaRecord, file_name: Option<&FileName>) {
+fn describe(response: &mut Response<MediaBody>, content_type: &ContentType, file_name: Option<&FileName>) {
     let headers = response.headers_mut();
     headers.insert(header::ACCEPT_RANGES, BYTES);
-    headers.insert(header::CONTENT_DISPOSITION, respond::disposition(&record.content_type, file_name));
+    headers.insert(header::CONTENT_DISPOSITION, respond::disposition(content_type, file_name));
     // A `ContentType` is fit to stand in a header.
-    if let Ok(value) = HeaderValue::from_str(record.content_type.as_str()) {
+    if let Ok(value) = HeaderValue::from_str(content_type.as_str()) {
         headers.insert(header::CONTENT_TYPE, value);
+    }
+}
+
+fn select(response: &mut Response<MediaBody>, range: ContentRange) {
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(range.selected()));
+    if let ContentRange::Part { start, end, len } = range {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        // Digits and punctuation make a valid header.
+        if let Ok(value) = HeaderValue::try_from(format!("bytes {start}-{}/{len}", end - 1)) {
+            response.headers_mut().insert(header::CONTENT_RANGE, value);
+        }
     }
 }

@@ -10,14 +10,14 @@ use futures_util::StreamExt as _;
 use http_body::{Body, Frame, SizeHint};
 use mmr_core::stream::{ByteStream, StreamError};
 
-/// Bytes in memory, or a stream of known length. A stream that fails ends the connection, never the body.
+/// Bytes in memory, or a stream. A stream that fails ends the connection, never the body.
 #[derive(Debug, Default)]
 pub struct MediaBody(Repr);
 
 #[derive(Debug)]
 enum Repr {
     Whole(Bytes),
-    Stream { stream: ByteStream, left: u64 },
+    Stream { stream: ByteStream, left: Option<u64> },
 }
 
 impl Default for Repr {
@@ -32,8 +32,14 @@ impl MediaBody {
     pub fn of_length(stream: ByteStream, len: u64) -> Self {
         match stream.try_into_bytes() {
             Ok(bytes) => Self(Repr::Whole(bytes)),
-            Err(stream) => Self(Repr::Stream { stream, left: len }),
+            Err(stream) => Self(Repr::Stream { stream, left: Some(len) }),
         }
+    }
+
+    /// A body of a length that nobody knows yet.
+    #[must_use]
+    pub const fn of_unknown_length(stream: ByteStream) -> Self {
+        Self(Repr::Stream { stream, left: None })
     }
 }
 
@@ -58,7 +64,7 @@ impl Body for MediaBody {
             }
             Repr::Stream { stream, left } => {
                 let item = ready!(stream.poll_next_unpin(cx));
-                if let Some(Ok(chunk)) = &item {
+                if let (Some(Ok(chunk)), Some(left)) = (&item, left) {
                     *left = left.saturating_sub(chunk.len() as u64);
                 }
                 if let Some(Err(error)) = &item {
@@ -72,14 +78,15 @@ impl Body for MediaBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Repr::Whole(bytes) => bytes.is_empty(),
-            Repr::Stream { left, .. } => *left == 0,
+            Repr::Stream { left, .. } => *left == Some(0),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(match &self.0 {
-            Repr::Whole(bytes) => bytes.len() as u64,
-            Repr::Stream { left, .. } => *left,
-        })
+        match &self.0 {
+            Repr::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Repr::Stream { left: Some(left), .. } => SizeHint::with_exact(*left),
+            Repr::Stream { left: None, .. } => SizeHint::new(),
+        }
     }
 }

@@ -1,0 +1,294 @@
+//! Media of other servers: one fetch for everybody who wants it, readable while it arrives.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use ruma::OwnedServerName;
+use tokio::sync::watch;
+
+use super::{arrival::Arrival, trouble::Troubles};
+use crate::{
+    Error, Result,
+    clock::Clock,
+    federation::{Federation, FederationError, FetchRequest, RemoteMedia},
+    ingest::{Ingest, NewRecord, Published, Staged},
+    lifecycle::Background,
+    policy::ServerPolicy,
+    record_cache::RecordCache,
+    store::{
+        BlobIndex, MediaFilter, MediaIndex, NewBlob, NewMedia, QuotaCap, Refusal, UploadFacts, UploadProbe,
+    },
+    stream::{Spool, StreamError},
+    types::{ContentType, FileName, Lookup, MediaKind, MediaRecord, Mxc},
+};
+
+/// What readers do not get before the whole body has been judged: its length, its hash, and that it is stored. A body
+/// that is not longer is judged before its first byte.
+pub(super) const HOLD_BACK: u64 = 64 << 10;
+
+/// Fetches media. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Remote(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) federation: Arc<dyn Federation>,
+    pub(crate) ingest: Ingest,
+    pub(crate) media: Arc<dyn MediaIndex>,
+    pub(crate) blobs: Arc<dyn BlobIndex>,
+    pub(crate) records: RecordCache,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) background: Background,
+    /// Where bodies lie while they arrive; `None` is the system's directory for temporary files.
+    pub(crate) spool_directory: Option<PathBuf>,
+    pub(crate) troubles: Troubles,
+    pub(crate) fetches: Mutex<HashMap<Mxc, watch::Receiver<Progress>>>,
+}
+
+/// What is to be fetched, for which local homeserver.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) mxc: Mxc,
+    pub(super) server: OwnedServerName,
+    pub(super) policy: Arc<ServerPolicy>,
+    /// A record whose object is lost.
+    pub(super) lost: Option<Arc<MediaRecord>>,
+}
+
+/// How far a fetch is.
+#[derive(Clone, Debug)]
+pub(crate) enum Progress {
+    /// Readers have to wait.
+    Pending,
+    Arriving(Arrival),
+    Stored(Arc<MediaRecord>),
+    Failed(Arc<Error>),
+}
+
+/// What a fetch has for a reader.
+#[derive(Debug)]
+pub(super) enum Fetched {
+    Stored(Arc<MediaRecord>),
+    Arriving(Arrival),
+}
+
+impl Remote {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    /// Starts or joins the fetch, and returns when the body can be read.
+    pub(super) async fn open(&self, wanted: Wanted) -> Result<Fetched> {
+        let whole = wanted.policy.downloads.verify_first;
+        self.follow(wanted, whole).await
+    }
+
+    /// Starts or joins the fetch, and returns when it is over.
+    pub(super) async fn store(&self, wanted: Wanted) -> Result<Arc<MediaRecord>> {
+        match self.follow(wanted, true).await? {
+            Fetched::Stored(record) => Ok(record),
+            Fetched::Arriving(_) => Err(Error::Internal("a fetch ended before its end")),
+        }
+    }
+
+    async fn follow(&self, wanted: Wanted, whole: bool) -> Result<Fetched> {
+        let mut progress = self.join(wanted)?;
+        let settled = |progress: &Progress| match progress {
+            Progress::Pending => false,
+            Progress::Arriving(_) => !whole,
+            Progress::Stored(_) | Progress::Failed(_) => true,
+        };
+        let settled = progress.wait_for(settled).await.map(|progress| progress.clone());
+        match settled {
+            Ok(Progress::Stored(record)) => Ok(Fetched::Stored(record)),
+            Ok(Progress::Arriving(arrival)) => Ok(Fetched::Arriving(arrival)),
+            Ok(Progress::Failed(error)) => Err(Error::Shared(error)),
+            Ok(Progress::Pending) | Err(_) => Err(Error::Internal("a fetch was dropped")),
+        }
+    }
+
+    fn join(&self, wanted: Wanted) -> Result<watch::Receiver<Progress>> {
+        let mut fetches = self.fetches();
+        if let Some(progress) = fetches.get(&wanted.mxc) {
+            return Ok(progress.clone());
+        }
+        self.0.troubles.check(&wanted.mxc, self.0.clock.now())?;
+        let (sender, receiver) = watch::channel(Progress::Pending);
+        fetches.insert(wanted.mxc.clone(), receiver.clone());
+        let landing = Landing { remote: self.clone(), mxc: wanted.mxc.clone() };
+        self.0.background.spawn(self.clone().drive(wanted, sender, landing));
+        Ok(receiver)
+    }
+
+    /// Goes on whoever leaves: whoever comes next wants the same.
+    async fn drive(self, wanted: Wanted, progress: watch::Sender<Progress>, landing: Landing) {
+        let outcome = self.fetch(&wanted, &progress).await.map_err(Arc::new);
+        if let Err(error) = &outcome {
+            tracing::info!(mxc = %wanted.mxc, error = &**error as &dyn std::error::Error, "a fetch failed");
+        }
+        self.0.troubles.note(&wanted, outcome.as_ref().err(), self.0.clock.now());
+        // Stored before it leaves the table, so that there is no moment at which a second fetch could begin.
+        drop(landing);
+        progress.send_replace(outcome.map_or_else(Progress::Failed, Progress::Stored));
+    }
+
+    async fn fetch(&self, wanted: &Wanted, progress: &watch::Sender<Progress>) -> Result<Arc<MediaRecord>> {
+        // Somebody may have stored it since the reader looked.
+        if wanted.lost.is_none()
+            && let Some(record) = self.lookup(&wanted.mxc).await?
+        {
+            return Ok(record);
+        }
+        let downloads = &wanted.policy.downloads;
+        let request = FetchRequest {
+            mxc: wanted.mxc.clone(),
+            sign_as: wanted.server.clone(),
+            max_bytes: downloads.max_bytes.unwrap_or(u64::MAX),
+            timeout: downloads.fetch_timeout,
+        };
+        let RemoteMedia { content_type, file_name, restriction, len, body } =
+            self.0.federation.fetch(request).await?;
+        // No kind of restriction is understood yet (MSC3911), and what is not understood denies.
+        if restriction.is_some() {
+            return Err(FederationError::Denied("the origin restricts who may see it".to_owned()).into());
+        }
+        let mut spool = self.spool(len).await;
+        if let Some(spool) = &spool {
+            let (content_type, file_name) = (content_type.clone(), file_name.clone());
+            let arrival = Arrival::new(content_type, file_name, len, spool.reader());
+            progress.send_replace(Progress::Arriving(arrival));
+        }
+        let copied = |spool: &Option<Spool>| {
+            // Readers to come have to wait for the end.
+            if spool.is_none() {
+                progress.send_if_modified(|progress| {
+                    let arriving = matches!(progress, Progress::Arriving(_));
+                    if arriving {
+                        *progress = Progress::Pending;
+                    }
+                    arriving
+                });
+            }
+        };
+        let staged = self.0.ingest.stage_beside(MediaKind::Remote, body, &mut spool, copied).await;
+        let staged = staged.map_err(origins_fault)?;
+        let record = self.publish(wanted, content_type, file_name, staged).await?;
+        if let Some(spool) = spool {
+            spool.finish();
+        }
+        Ok(record)
+    }
+
+    /// Nothing to read from while a body arrives that would be held back anyway, or that cannot be spooled: then readers
+    /// get what is stored, when it is.
+    async fn spool(&self, len: Option<u64>) -> Option<Spool> {
+        if len.is_some_and(|len| len <= HOLD_BACK) {
+            return None;
+        }
+        let spool = Spool::create(self.0.spool_directory.as_deref(), HOLD_BACK).await;
+        spool
+            .inspect_err(|error| {
+                tracing::warn!(%error, "no temporary file for remote media: readers wait for the whole of it");
+            })
+            .ok()
+    }
+
+    async fn publish(
+        &self,
+        wanted: &Wanted,
+        content_type: ContentType,
+        file_name: Option<FileName>,
+        staged: Staged,
+    ) -> Result<Arc<MediaRecord>> {
+        if let Some(lost) = &wanted.lost {
+            if lost.blob.hash == staged.digests().hash {
+                return self.restore(lost, staged).await;
+            }
+            // Media never changes; what is lost here and different there is gone.
+            let filter = MediaFilter { mxcs: Some(vec![lost.mxc.clone()]), ..MediaFilter::default() };
+            self.0.media.remove(&filter, 1, self.0.clock.now()).await?;
+            self.0.records.forget(&lost.mxc);
+        }
+        let hash = staged.digests().hash;
+        let probe = UploadProbe {
+            hash,
+            origin: wanted.mxc.origin().to_owned(),
+            uploader: None,
+            content_type,
+            file_name,
+        };
+        let facts = self.0.media.upload_facts(&probe).await;
+        let known = match facts {
+            Ok(UploadFacts { quarantined: false, blob, .. }) => blob,
+            refused => {
+                staged.discard().await;
+                return Err(refused.map_or_else(Error::from, |_| Error::Quarantined));
+            }
+        };
+        let UploadProbe { content_type, file_name, .. } = probe;
+        let record = NewMedia {
+            mxc: wanted.mxc.clone(),
+            blob: NewBlob::Link(hash),
+            content_type,
+            file_name,
+            uploader: None,
+            created: self.0.clock.now(),
+            requires_auth: wanted.policy.uploads.freeze,
+            restriction: None,
+            expires: None,
+            fills_reservation: false,
+            quota: QuotaCap::default(),
+        };
+        match self.0.ingest.publish(staged, NewRecord::Media(record), known).await? {
+            // Another node was faster.
+            Published::Recorded(_) | Published::Refused(Refusal::Taken) => {}
+            Published::Refused(Refusal::Quarantined) => return Err(Error::Quarantined),
+            Published::Refused(_) => return Err(Error::Internal("fetched media was refused")),
+            Published::Gone => return Err(Error::Internal("a stored blob was not found")),
+        }
+        self.lookup(&wanted.mxc).await?.ok_or(Error::NotFound)
+    }
+
+    /// Puts the bytes back that a blob has lost.
+    async fn restore(&self, lost: &MediaRecord, staged: Staged) -> Result<Arc<MediaRecord>> {
+        self.0.ingest.restore(staged, &lost.blob, &*self.0.blobs, self.0.clock.now()).await?;
+        self.0.records.forget(&lost.mxc);
+        self.lookup(&lost.mxc).await?.ok_or(Error::NotFound)
+    }
+
+    async fn lookup(&self, mxc: &Mxc) -> Result<Option<Arc<MediaRecord>>> {
+        let ticket = self.0.records.ticket();
+        let Lookup::Stored(record) = self.0.media.lookup(mxc).await? else { return Ok(None) };
+        self.0.records.keep(ticket, &record);
+        Ok(Some(record))
+    }
+
+    fn fetches(&self) -> MutexGuard<'_, HashMap<Mxc, watch::Receiver<Progress>>> {
+        self.0.fetches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A body from another server that breaks off is that server's failure, and no bad request.
+fn origins_fault(error: Error) -> Error {
+    match error {
+        Error::TooLarge { limit, .. } => FederationError::TooLarge { limit }.into(),
+        Error::Body(error @ StreamError::Storage(_)) => Error::Body(error),
+        Error::Body(error) => FederationError::Unreachable(Box::new(error)).into(),
+        error => error,
+    }
+}
+
+/// Takes a fetch out of the table, also when it panics.
+struct Landing {
+    remote: Remote,
+    mxc: Mxc,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.remote.fetches().remove(&self.mxc);
+    }
+}
