@@ -6,6 +6,7 @@ mod download;
 mod hostile;
 mod limits;
 mod range;
+mod remote;
 mod tenants;
 mod thumbnail;
 mod upload;

@@ -4,9 +4,9 @@ use std::{convert::Infallible, net::SocketAddr};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
-use hyper::body::Frame;
+use hyper::body::{Frame, Incoming};
 use hyper_util::{client::legacy, client::legacy::connect::HttpConnector, rt::TokioExecutor};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -115,6 +115,15 @@ impl Call<'_> {
     pub fn chunks(mut self, chunks: impl Stream<Item = Bytes> + Send + 'static) -> Self {
         self.body = StreamBody::new(chunks.map(|chunk| Ok(Frame::data(chunk)))).boxed_unsync();
         self
+    }
+
+    /// Sends the request and answers the head of the response, with the body still to come.
+    ///
+    /// # Panics
+    /// When there is no response.
+    pub async fn open(self) -> Response<Incoming> {
+        let request = self.request.body(self.body).expect("a valid request");
+        self.client.inner.request(request).await.expect("a response")
     }
 
     /// Sends the request and reads the whole response.

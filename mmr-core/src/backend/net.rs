@@ -1,1 +1,3 @@
 //! [`Federation`](crate::federation::Federation) over HTTPS.
+
+mod mixed;
