@@ -151,7 +151,8 @@ fn sources() -> Vec<(PathBuf, String)> {
         for entry in fs::read_dir(directory).expect("a directory of the core") {
             let path = entry.expect("a directory entry").path();
             if path.is_dir() {
-                directories.push(path);
+                // Tests may use the suites and whatever else they need.
+                directories.extend((!path.ends_with("tests")).then_some(path));
             } else if path.extension().is_some_and(|extension| extension == "rs")
                 && !path.ends_with("tests.rs")
             {
