@@ -10,6 +10,7 @@ use crate::{
     clock::{Clock, SystemClock},
     datastore::Datastores,
     download::{self, Downloads},
+    federation::{Federation, NoFederation},
     flight::Flights,
     gc::{self, Collector, CollectorSchedule},
     ingest::Ingest,
@@ -39,6 +40,7 @@ pub struct MediaRepository {
     background: Background,
     access_log: AccessLog,
     store: Arc<dyn MediaStore>,
+    federation: Arc<dyn Federation>,
 }
 
 /// Collects what a [`MediaRepository`] is made of.
@@ -53,6 +55,7 @@ pub struct MediaRepositoryBuilder {
     schedule: CollectorSchedule,
     max_waiters: usize,
     cached_records: u64,
+    federation: Arc<dyn Federation>,
 }
 
 impl MediaRepositoryBuilder {
@@ -86,11 +89,26 @@ impl MediaRepositoryBuilder {
         self
     }
 
+    /// Connects to the rest of the Matrix network. Default: [`NoFederation`].
+    pub fn federation(mut self, federation: Arc<dyn Federation>) -> Self {
+        self.federation = federation;
+        self
+    }
+
     /// Builds the repository and starts its background work. Needs a tokio runtime.
     #[must_use]
     pub fn build(self) -> MediaRepository {
-        let Self { store, datastores, policies, clock, render_limits, schedule, max_waiters, cached_records } =
-            self;
+        let Self {
+            store,
+            datastores,
+            policies,
+            clock,
+            render_limits,
+            schedule,
+            max_waiters,
+            cached_records,
+            federation,
+        } = self;
         let background = Background::new();
         let (policies, policy_handle) = PolicyHandle::channel(policies);
         let waiters = Waiters::new(max_waiters);
@@ -146,6 +164,7 @@ impl MediaRepositoryBuilder {
             background,
             access_log,
             store,
+            federation,
         };
         repository.start(records, waiters);
         repository
@@ -168,6 +187,7 @@ impl MediaRepository {
             schedule: CollectorSchedule::default(),
             max_waiters: 1024,
             cached_records: 10_000,
+            federation: Arc::new(NoFederation),
         }
     }
 
@@ -205,6 +225,12 @@ impl MediaRepository {
     #[must_use]
     pub const fn store(&self) -> &Arc<dyn MediaStore> {
         &self.store
+    }
+
+    /// The rest of the Matrix network.
+    #[must_use]
+    pub const fn federation(&self) -> &Arc<dyn Federation> {
+        &self.federation
     }
 
     /// Replaces the rules for requests to come.

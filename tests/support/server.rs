@@ -8,6 +8,7 @@ use mmr_core::{
     backend::{memory::MemoryStore, object_store::ObjectStoreDatastore},
     clock::{Clock, SystemClock},
     datastore::{Datastore, Datastores},
+    federation::{Federation, NoFederation},
     policy::{Policies, ServerPolicy},
     store::MediaStore,
     types::{Caller, DatastoreId},
@@ -67,6 +68,8 @@ pub struct TestServerBuilder {
     pub datastore: Option<Arc<dyn Datastore>>,
     /// Who its users are; Alice, Bob and a guest by default.
     pub authenticator: Option<Arc<dyn Authenticator>>,
+    /// The rest of the Matrix network; none by default.
+    pub federation: Arc<dyn Federation>,
 }
 
 impl Default for TestServerBuilder {
@@ -78,6 +81,7 @@ impl Default for TestServerBuilder {
             store: None,
             datastore: None,
             authenticator: None,
+            federation: Arc::new(NoFederation),
         }
     }
 }
@@ -96,7 +100,7 @@ impl TestServerBuilder {
     /// # Panics
     /// When there is no free port.
     pub async fn start_with(self, adjust: impl FnOnce(Tenant) -> Tenant) -> TestServer {
-        let Self { policy, limits, clock, store, datastore, authenticator } = self;
+        let Self { policy, limits, clock, store, datastore, authenticator, federation } = self;
         let name: OwnedServerName = SERVER_NAME.try_into().expect("a server name");
         let store = store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let datastore = datastore.unwrap_or_else(|| Arc::new(ObjectStoreDatastore::in_memory()));
@@ -107,6 +111,7 @@ impl TestServerBuilder {
             Policies::single(name.clone(), policy),
         )
         .clock(clock)
+        .federation(federation)
         .build();
         let repository = Arc::new(repository);
         let tenant = adjust(Tenant::new(name, authenticator.unwrap_or_else(|| Arc::new(FixedUsers))));
