@@ -17,6 +17,7 @@ use crate::{
 
 mod config;
 mod download;
+mod federation;
 mod logout;
 mod query;
 mod thumbnail;
@@ -48,6 +49,8 @@ where
             download::download(context, family, &path, file_name.as_deref()).await
         }
         Endpoint::Thumbnail(family, path) => Box::pin(thumbnail::thumbnail(context, family, &path)).await,
+        Endpoint::FederationDownload(media_id) => Box::pin(federation::download(context, &media_id)).await,
+        Endpoint::FederationThumbnail(media_id) => Box::pin(federation::thumbnail(context, &media_id)).await,
         Endpoint::Config => config::config(context).await,
         Endpoint::Versions => Box::pin(versions::versions(context)).await,
         Endpoint::Logout { all } => Box::pin(logout::logout(context, all)).await,

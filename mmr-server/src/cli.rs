@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 mod check_config;
 mod dev;
+mod keys;
 mod migrate;
 mod serve;
 
@@ -38,6 +39,9 @@ enum Command {
     Migrate(migrate::Options),
     /// Serve on loopback with no configuration at all: SQLite and a directory, a random token, commands to try.
     Dev(dev::Options),
+    /// Make, convert and combine the keys with which a homeserver signs requests to other servers.
+    #[command(subcommand)]
+    Keys(keys::Command),
 }
 
 /// Runs the command that `args` name.
@@ -48,6 +52,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::CheckConfig => Ok(check_config::run(&config)),
         Command::Migrate(options) => migrate::run(&config, &options),
         Command::Dev(options) => dev::run(&options),
+        Command::Keys(command) => keys::run(&command),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -55,12 +60,16 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     })
 }
 
-/// matrix-media-repo takes `-config FILE`; so do unit files written for it.
+/// matrix-media-repo takes `-config FILE`; so do unit files and scripts written for it.
 fn gnu_style(arg: OsString) -> OsString {
-    match arg.to_str() {
-        Some("-config") => "--config".into(),
-        Some(text) if text.starts_with("-config=") => format!("-{text}").into(),
-        Some("-version") => "--version".into(),
+    const FLAGS: [&str; 5] = ["config", "version", "input", "format", "output"];
+    let name = arg.to_str().and_then(|text| text.strip_prefix('-'));
+    match name.map(|name| name.split_once('=').map_or(name, |(name, _)| name)) {
+        Some(name) if FLAGS.contains(&name) => {
+            let mut long = OsString::from("-");
+            long.push(arg);
+            long
+        }
         _ => arg,
     }
 }
@@ -87,6 +96,12 @@ mod tests {
             assert_eq!(cli.config, PathBuf::from("x.yaml"));
             assert!(cli.command.is_none());
         }
+    }
+
+    #[test]
+    fn the_flags_of_its_key_tools_are_understood_too() {
+        let cli = parse(&["mmr-server", "keys", "generate", "-input=a", "-format", "synapse", "-output", "b"]);
+        assert!(matches!(cli.command, Some(Command::Keys(keys::Command::Generate(_)))));
     }
 
     #[test]

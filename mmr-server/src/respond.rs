@@ -4,12 +4,14 @@ mod body;
 mod disposition;
 mod error;
 mod headers;
+mod mixed;
 
 pub use self::body::MediaBody;
 pub(crate) use self::{
     disposition::disposition,
     error::ApiError,
     headers::{etag, matches_any, range_is_current, response},
+    mixed::mixed,
 };
 
 use bytes::Bytes;

@@ -6,7 +6,7 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 
 /// Number of endpoints.
-pub(crate) const ACTIONS: usize = 10;
+pub(crate) const ACTIONS: usize = 12;
 
 /// An endpoint with the parameters in its path, percent-decoded once and not validated: authentication comes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,10 @@ pub(crate) enum Endpoint<'p> {
     Download(Family, MediaPath<'p>, Option<Cow<'p, str>>),
     /// `GET /_matrix/client/v1/media/thumbnail/{serverName}/{mediaId}` and its deprecated twin.
     Thumbnail(Family, MediaPath<'p>),
+    /// `GET /_matrix/federation/v1/media/download/{mediaId}`.
+    FederationDownload(Cow<'p, str>),
+    /// `GET /_matrix/federation/v1/media/thumbnail/{mediaId}`.
+    FederationThumbnail(Cow<'p, str>),
     /// `GET /_matrix/client/v1/media/config` and its deprecated twin.
     Config,
     /// `GET /_matrix/client/versions`: the homeserver's answer, completed.
@@ -61,6 +65,9 @@ impl<'p> Endpoint<'p> {
         let rest = path.strip_prefix("/_matrix/")?;
         if let Some(media) = rest.strip_prefix("media/") {
             return Self::parse_legacy(media);
+        }
+        if let Some(federation) = rest.strip_prefix("federation/") {
+            return Self::parse_federation(federation);
         }
         let client = rest.strip_prefix("client/")?;
         let authenticated = ["v1/media/", "unstable/org.matrix.msc3916/media/"];
@@ -114,12 +121,26 @@ impl<'p> Endpoint<'p> {
         }
     }
 
+    fn parse_federation(rest: &'p str) -> Option<Self> {
+        // Servers from before the endpoints were stable send the unstable name (MSC3916).
+        let media = ["v1/media/", "unstable/org.matrix.msc3916.v2/media/"];
+        let media = media.iter().find_map(|prefix| rest.strip_prefix(prefix))?;
+        match media.split_once('/')? {
+            (_, media_id) if media_id.contains('/') => None,
+            ("download", media_id) => Some(Self::FederationDownload(decode(media_id))),
+            ("thumbnail", media_id) => Some(Self::FederationThumbnail(decode(media_id))),
+            _ => None,
+        }
+    }
+
     /// Methods other than `OPTIONS` that the endpoint knows.
     pub(crate) const fn methods(&self) -> &'static [Method] {
         match self {
             Self::Upload | Self::Create | Self::Logout { .. } => &[Method::POST],
             Self::Fill(_) => &[Method::PUT],
-            Self::Config | Self::Versions => &[Method::GET],
+            Self::Config | Self::Versions | Self::FederationDownload(_) | Self::FederationThumbnail(_) => {
+                &[Method::GET]
+            }
             Self::Download(..) | Self::Thumbnail(..) | Self::Health => &[Method::GET, Method::HEAD],
         }
     }
@@ -137,6 +158,8 @@ impl<'p> Endpoint<'p> {
             Self::Logout { all: false } => (7, "logout"),
             Self::Logout { all: true } => (8, "logout_all"),
             Self::Health => (9, "healthz"),
+            Self::FederationDownload(_) => (10, "federation_download"),
+            Self::FederationThumbnail(_) => (11, "federation_thumbnail"),
         }
     }
 }
@@ -184,6 +207,9 @@ mod tests {
             ("/_matrix/media/v1/thumbnail/a.org/b", "thumbnail"),
             ("/_matrix/client/v1/media/config", "config"),
             ("/_matrix/media/v3/config", "config"),
+            ("/_matrix/federation/v1/media/download/b", "federation_download"),
+            ("/_matrix/federation/v1/media/thumbnail/b", "federation_thumbnail"),
+            ("/_matrix/federation/unstable/org.matrix.msc3916.v2/media/download/b", "federation_download"),
             ("/_matrix/client/versions", "client_versions"),
             ("/_matrix/client/r0/logout", "logout"),
             ("/_matrix/client/v3/logout/all", "logout_all"),
@@ -210,6 +236,10 @@ mod tests {
             "/_matrix/client/v1/media/thumbnail/a.org/b/c",
             "/_matrix/client/v1/media/upload",
             "/_matrix/client/v3/sync",
+            "/_matrix/federation/v1/media/download",
+            "/_matrix/federation/v1/media/download/a.org/b",
+            "/_matrix/federation/v1/media/upload/b",
+            "/_matrix/federation/v1/version",
             "/healthz/",
         ] {
             assert_eq!(Endpoint::parse(path), None, "{path}");

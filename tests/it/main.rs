@@ -3,6 +3,7 @@
 mod architecture;
 mod auth;
 mod download;
+mod federation;
 mod hostile;
 mod limits;
 mod range;

@@ -2,7 +2,7 @@
 //! ([spec](https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediathumbnailservernamemediaid)).
 
 use http::{HeaderValue, Method, StatusCode, header};
-use mmr_core::types::{FileName, Method as ThumbnailMethod, ThumbnailRequest};
+use mmr_core::types::{ContentType, FileName, Method as ThumbnailMethod, ThumbnailRequest};
 
 use super::{Answer, Context, download, query};
 use crate::{
@@ -26,10 +26,7 @@ pub(super) async fn thumbnail(context: Context<'_>, family: Family, path: &Media
     };
     let mut response = download::validated(StatusCode::OK, body, etag);
     let headers = response.headers_mut();
-    let extension = record.content_type.essence().rsplit('/').next().unwrap_or("bin");
-    let file_name = FileName::new(&format!("thumbnail.{extension}"));
-    headers
-        .insert(header::CONTENT_DISPOSITION, respond::disposition(&record.content_type, file_name.as_ref()));
+    headers.insert(header::CONTENT_DISPOSITION, disposition(&record.content_type));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
     if let Ok(value) = HeaderValue::from_str(record.content_type.as_str()) {
         headers.insert(header::CONTENT_TYPE, value);
@@ -37,7 +34,14 @@ pub(super) async fn thumbnail(context: Context<'_>, family: Family, path: &Media
     Ok(response)
 }
 
-fn wanted(query: &str) -> Result<ThumbnailRequest, ApiError> {
+/// Thumbnails are named after what they are.
+pub(super) fn disposition(content_type: &ContentType) -> HeaderValue {
+    let extension = content_type.essence().rsplit('/').next().unwrap_or("bin");
+    let file_name = FileName::new(&format!("thumbnail.{extension}"));
+    respond::disposition(content_type, file_name.as_ref())
+}
+
+pub(super) fn wanted(query: &str) -> Result<ThumbnailRequest, ApiError> {
     let size = |name| match query::required::<u32>(query, name, "a number of pixels, 1 or more")? {
         0 => Err(ApiError::bad_param(name, "a number of pixels, 1 or more")),
         pixels => Ok(pixels),

@@ -64,6 +64,18 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "M_UNRECOGNIZED", "Unrecognized request")
     }
 
+    /// Nobody's valid signature. `error` is for the operator of the server that sent the request.
+    pub(crate) fn unsigned(error: &FederationError) -> Self {
+        let words = match error {
+            // The cause would tell what this server's network looks like from within.
+            FederationError::Unreachable(_) => {
+                "The signing keys of the origin could not be fetched to check the signature".to_owned()
+            }
+            error => sentence(&error.to_string()),
+        };
+        Self::new(StatusCode::UNAUTHORIZED, "M_UNAUTHORIZED", words)
+    }
+
     pub(crate) fn wrong_method(allowed: HeaderValue) -> Self {
         let error = Self::new(StatusCode::METHOD_NOT_ALLOWED, "M_UNRECOGNIZED", "Method not allowed");
         error.with_header(header::ALLOW, allowed)
