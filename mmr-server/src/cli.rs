@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn the_flags_of_its_key_tools_are_understood_too() {
-        let cli = parse(&["mmr-server", "keys", "generate", "-input=a", "-format", "synapse", "-output", "b"]);
+        let cli =
+            parse(&["mmr-server", "keys", "generate", "-input=a", "-format", "synapse", "-output", "b"]);
         assert!(matches!(cli.command, Some(Command::Keys(keys::Command::Generate(_)))));
     }
 

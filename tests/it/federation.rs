@@ -188,10 +188,7 @@ async fn ranges_and_conditions_mean_nothing_here() {
     let call = call.header("If-None-Match", "*");
     let reply = call.header("Authorization", signature.to_str().expect("visible ASCII")).send().await;
     assert_eq!(reply.status.as_u16(), 200);
-    assert_eq!(
-        reply.body,
-        body(&reply, "Content-Type: image/png\r\nContent-Disposition: inline", b"pixels")
-    );
+    assert_eq!(reply.body, body(&reply, "Content-Type: image/png\r\nContent-Disposition: inline", b"pixels"));
 }
 
 #[tokio::test]

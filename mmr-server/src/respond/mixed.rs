@@ -97,7 +97,10 @@ mod tests {
         let boundaries = [(); 2].map(|()| boundary(&answer(ByteStream::empty(), 0)));
         assert_ne!(boundaries[0], boundaries[1]);
         for boundary in boundaries {
-            assert!(boundary.len() >= 16 && boundary.bytes().all(|b| b.is_ascii_alphanumeric()), "{boundary}");
+            assert!(
+                boundary.len() >= 16 && boundary.bytes().all(|b| b.is_ascii_alphanumeric()),
+                "{boundary}"
+            );
         }
     }
 

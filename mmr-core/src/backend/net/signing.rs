@@ -64,7 +64,9 @@ pub enum InvalidKeyFile {
     )]
     Empty,
     /// Two files have a key of the same version.
-    #[error("both {first} and {second} have a key of version {version}; a homeserver can publish only one of them")]
+    #[error(
+        "both {first} and {second} have a key of version {version}; a homeserver can publish only one of them"
+    )]
     Duplicate {
         /// The version.
         version: String,
@@ -227,10 +229,7 @@ mod tests {
     #[test]
     fn the_examples_of_the_specification_are_signed_as_it_says() {
         for (text, signature) in [
-            (
-                "{}",
-                "K8280/U9SSy9IVtjBuVeLr+HpOB4BQFWbg+UZaADMtTdGYI7Geitb76LTrr5QV/7Xg4ahLwYGYZzuHGZKM5ZAQ",
-            ),
+            ("{}", "K8280/U9SSy9IVtjBuVeLr+HpOB4BQFWbg+UZaADMtTdGYI7Geitb76LTrr5QV/7Xg4ahLwYGYZzuHGZKM5ZAQ"),
             (
                 r#"{"one":1,"two":"Two"}"#,
                 "KqmLSbO39/Bzb0QIYE82zqLwsA+PDzYIpIRA2sRQ4sL53+sN6/fpNSoqE7BP7vBZhG6kYdD13EIMJpvhJI+6Bw",

@@ -55,13 +55,15 @@ fn authenticator() -> (Authenticator, Arc<SameKey>) {
 }
 
 fn signed(origin: &str, destination: &str) -> HeaderValue {
-    let [origin, destination]: [OwnedServerName; 2] = [origin, destination].map(|name| name.try_into().unwrap());
+    let [origin, destination]: [OwnedServerName; 2] =
+        [origin, destination].map(|name| name.try_into().unwrap());
     let signer = Signer::new(HashMap::from([(origin.clone(), SigningKeys::single(key()))]));
     signer.header(&origin, &destination, TARGET).unwrap()
 }
 
 fn request(target: &str, headers: &[HeaderValue]) -> Parts {
-    let request = headers.iter().fold(Request::get(target), |request, value| request.header(AUTHORIZATION, value));
+    let request =
+        headers.iter().fold(Request::get(target), |request, value| request.header(AUTHORIZATION, value));
     request.body(()).unwrap().into_parts().0
 }
 

@@ -37,7 +37,8 @@ impl PublishedKeys {
             return Err(format!("they are those of {}", named.unwrap_or("nobody")));
         }
         let valid_until = object.get("valid_until_ts").and_then(CanonicalJsonValue::as_integer);
-        let valid_until = valid_until.and_then(|ms| u64::try_from(ms).ok()).map(Timestamp::from_millis);
+        let valid_until =
+            valid_until.and_then(|ms| u64::try_from(i64::from(ms)).ok()).map(Timestamp::from_millis);
         let valid_until = valid_until.ok_or("they have no valid_until_ts")?;
         if valid_until <= now {
             return Err(format!("they expired {} s ago", now.since(valid_until).as_secs()));
@@ -66,8 +67,9 @@ fn signing_keys(
     object: &CanonicalJsonObject,
     server: &ServerName,
 ) -> Result<HashMap<Box<str>, [u8; 32]>, String> {
-    let member =
-        |object: &CanonicalJsonObject, name: &str| object.get(name).and_then(|value| value.as_object().cloned());
+    let member = |object: &CanonicalJsonObject, name: &str| {
+        object.get(name).and_then(|value| value.as_object().cloned())
+    };
     let published = member(object, "verify_keys").ok_or("they have no verify_keys")?;
     let signatures =
         member(object, "signatures").and_then(|all| member(&all, server.as_str())).unwrap_or_default();
