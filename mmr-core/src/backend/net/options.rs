@@ -30,6 +30,8 @@ pub struct NetOptions {
     pub connect_timeout: Duration,
     /// Longest wait for a `.well-known` file, redirects included.
     pub well_known_timeout: Duration,
+    /// Longest silence while a body comes.
+    pub stall_timeout: Duration,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,
     /// The port that `.well-known` files are asked for at: 443 but in tests.
@@ -49,6 +51,7 @@ impl Default for NetOptions {
             domains: HashMap::new(),
             connect_timeout: Duration::from_secs(10),
             well_known_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_mins(1),
             well_known_port: 443,
             default_port: 8448,
