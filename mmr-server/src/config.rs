@@ -24,7 +24,7 @@ pub use self::{
     problem::{ConfigError, Place, Problem},
     settings::{
         AppService, CacheSettings, DatabaseSettings, DatastoreSettings, HomeserverSettings, HttpSettings,
-        LogSettings, Settings,
+        LogSettings, NetworkSettings, Settings,
     },
     values::{DatastoreKind, LogLevel, Pattern, Secret},
     wire::{Wired, wire},

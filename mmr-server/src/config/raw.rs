@@ -3,6 +3,7 @@
 //! Nothing here is checked beyond one key at a time; `validate.rs` looks at keys together.
 
 mod media;
+mod network;
 mod planned;
 mod server;
 mod storage;
@@ -12,12 +13,12 @@ use ruma::OwnedUserId;
 use self::{
     media::TaskPool,
     planned::{
-        Archiving, Egress, Federation, Identicons, Pgo, Plugin, RateLimit, Redis, Retention, Sentry,
-        UrlPreviews,
+        Archiving, Identicons, Pgo, Plugin, RateLimit, Redis, Retention, Sentry, UrlPreviews,
     },
 };
 pub(super) use self::{
     media::{Downloads, Thumbnails, Uploads},
+    network::{Egress, Federation},
     planned::{Quarantine, Timeouts},
     server::{AccessTokens, Homeserver, Metrics, Repo, SharedSecret},
     storage::{Database, DatastoreEntry},
@@ -33,9 +34,9 @@ section! {
         /// The listener, its limits, and logging.
         "repo" => repo: Repo = Repo::default(), Used Global;
         /// Fetching from other servers.
-        "federation" => federation: Federation = Federation::default(), Planned Global;
+        "federation" => federation: Federation = Federation::default(), Used Global;
         /// Outgoing connections.
-        "egress" => egress: Egress = Egress::default(), Planned Global;
+        "egress" => egress: Egress = Egress::default(), Used Global;
         /// Where records are kept.
         "database" => database: Database = Database::default(), Used Global;
         /// The homeservers that are served.

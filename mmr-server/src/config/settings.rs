@@ -1,7 +1,8 @@
 //! What a configuration means: checked, typed, without defaults left to fill in.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 
+use ipnet::IpNet;
 use mmr_core::policy::ServerPolicy;
 use ruma::{OwnedServerName, OwnedUserId};
 
@@ -23,6 +24,8 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// Bounds on rendering.
     pub render: mmr_core::thumbnail::RenderLimits,
+    /// How other servers are reached.
+    pub network: NetworkSettings,
     /// The homeservers.
     pub homeservers: Vec<HomeserverSettings>,
     /// Host and port of the listener for metrics.
@@ -82,6 +85,19 @@ pub struct CacheSettings {
     pub memory_bytes: u64,
 }
 
+/// How other servers are reached.
+#[derive(Clone, Debug, Default)]
+pub struct NetworkSettings {
+    /// File with trusted roots beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Servers that are not looked up, and the `host:port` to connect to.
+    pub domains: HashMap<OwnedServerName, String>,
+    /// Networks that may be connected to although they are not public.
+    pub allowed_networks: Vec<IpNet>,
+    /// DNS servers to ask instead of the system's.
+    pub nameservers: Vec<SocketAddr>,
+}
+
 /// One homeserver.
 #[derive(Clone, Debug)]
 pub struct HomeserverSettings {
@@ -93,6 +109,8 @@ pub struct HomeserverSettings {
     pub timeout: Duration,
     /// How long a token is remembered.
     pub token_ttl: Duration,
+    /// File with the keys that its requests to other servers are signed with.
+    pub signing_keys: Option<PathBuf>,
     /// Application services whose tokens are known without asking.
     pub app_services: Vec<AppService>,
     /// What `/config` tells clients.

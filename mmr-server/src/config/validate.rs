@@ -12,10 +12,10 @@ use ruma::OwnedServerName;
 
 use super::{
     AppService, CacheSettings, DatabaseSettings, DatastoreSettings, HomeserverSettings, HttpSettings,
-    LogSettings, Place, Settings,
+    LogSettings, NetworkSettings, Place, Settings,
     load::missing_place,
     problem::Report,
-    raw::{AccessTokens, DatastoreEntry, Homeserver, Main, Repo, Thumbnails, Uploads},
+    raw::{AccessTokens, DatastoreEntry, Downloads, Egress, Federation, Homeserver, Main, Repo, Thumbnails, Uploads},
     schema::Located,
     values::{DatastoreKind, DatastoreType},
 };
@@ -46,7 +46,7 @@ pub(super) fn validate(
         );
     }
     let homeservers: Vec<_> = hosts.into_iter().filter_map(|host| homeserver(host, &main, report)).collect();
-    let Main { repo, metrics, downloads, thumbnails, .. } = main;
+    let Main { repo, metrics, downloads, thumbnails, federation, egress, .. } = main;
     Some(Settings {
         http: http(&repo),
         log: log(repo),
@@ -54,6 +54,7 @@ pub(super) fn validate(
         datastores,
         cache: CacheSettings { memory_bytes: downloads.cache.memory_bytes },
         render: render(&thumbnails),
+        network: network(federation, egress),
         homeservers,
         metrics: metrics.enabled.then_some((metrics.bind_address.0, metrics.port)),
         unsupported,
@@ -79,6 +80,29 @@ fn log(repo: Repo) -> LogSettings {
     let directory =
         Some(repo.log_directory).filter(|path| !path.as_os_str().is_empty() && path.as_os_str() != "-");
     LogSettings { level: repo.log_level, json: repo.json_logs, colors: repo.log_colors, directory }
+}
+
+fn network(federation: Federation, egress: Egress) -> NetworkSettings {
+    NetworkSettings {
+        ca_file: federation.ca_file.filter(|path| !path.as_os_str().is_empty()),
+        domains: federation.domains.into_iter().map(|(name, place)| (name, place.0)).collect(),
+        allowed_networks: egress.allowed_networks.into_iter().map(|network| network.0).collect(),
+        nameservers: egress.nameservers,
+    }
+}
+
+fn downloads(blocks: &Main, federation: &Federation) -> DownloadPolicy {
+    let Downloads { max_bytes, failure_cache_minutes, verify_first, .. } = blocks.downloads;
+    let backoff_after = u32::try_from(federation.backoff_at).ok().filter(|&failures| failures > 0);
+    DownloadPolicy {
+        max_bytes: unless_zero(max_bytes),
+        fetch_timeout: Duration::from_secs(blocks.timeouts.federation_timeout_seconds),
+        failure_ttl: Duration::from_secs(60 * u64::from(failure_cache_minutes)),
+        backoff_after: backoff_after.unwrap_or(20),
+        verify_first,
+        ignored_hosts: federation.ignored_hosts.iter().map(|host| host.0.to_ascii_lowercase()).collect(),
+        ..DownloadPolicy::default()
+    }
 }
 
 fn render(thumbnails: &Thumbnails) -> RenderLimits {
@@ -198,14 +222,12 @@ fn homeserver(host: Host, main: &Main, report: &mut Report) -> Option<Homeserver
         cs_api: cs_api.0.to_string(),
         timeout: Duration::from_secs(blocks.timeouts.client_server_timeout_seconds),
         token_ttl: Duration::from_secs(max_cache_time_seconds),
+        signing_keys: entry.signing_key_path.filter(|path| !path.as_os_str().is_empty()),
         app_services: app_services(&blocks.access_tokens, report),
         reported_max_bytes: reported(&blocks.uploads),
         policy: ServerPolicy {
             uploads: uploads(&blocks.uploads, freeze, report),
-            downloads: DownloadPolicy {
-                max_bytes: unless_zero(blocks.downloads.max_bytes),
-                ..DownloadPolicy::default()
-            },
+            downloads: downloads(&blocks, &main.federation),
             thumbnails: Arc::new(thumbnails(&blocks.thumbnails)),
         },
         name,

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use mmr_core::{
     MediaRepository,
     backend::{
+        net::{EgressPolicy, NetFederation, NetOptions, SigningKeys},
         object_store::{DirectoryOptions, ObjectStoreDatastore},
         sqlite::{SqliteOptions, SqliteStore},
     },
@@ -17,7 +18,11 @@ use mmr_core::{
     types::{DatastoreId, MediaKind, Mxc},
 };
 
-use super::{DatabaseSettings, DatastoreKind, DatastoreSettings, HomeserverSettings, Settings};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+
+use super::{
+    DatabaseSettings, DatastoreKind, DatastoreSettings, HomeserverSettings, NetworkSettings, Settings,
+};
 use crate::{
     auth::{AppServices, Authenticator, Homeserver, TokenCache},
     service::{MediaService, Readiness, Tenant},
@@ -48,10 +53,15 @@ pub async fn wire(settings: &Settings) -> anyhow::Result<Wired> {
     require_known_datastores(&store, &settings.datastores).await?;
     let policies = settings.homeservers.iter().map(|host| (host.name.clone(), host.policy.clone()));
     let shared: Arc<dyn MediaStore> = Arc::new(store.clone());
-    let repository = MediaRepository::builder(Arc::clone(&shared), datastores, Policies::new(policies))
+    let federation = Arc::new(network(settings)?);
+    let mut builder = MediaRepository::builder(Arc::clone(&shared), datastores, Policies::new(policies))
         .render_limits(settings.render)
-        .build();
-    let repository = Arc::new(repository);
+        .federation(Arc::<NetFederation>::clone(&federation));
+    // Files without a name, beside those that are kept: temporary directories are often memory.
+    if let Some(datastore) = settings.datastores.iter().find(|store| takes(&store.kinds, MediaKind::Remote)) {
+        builder = builder.spool_directory(datastore.path.clone());
+    }
+    let repository = Arc::new(builder.build());
     let background = Background::new();
     let mut builder = MediaService::builder(Arc::clone(&repository))
         .stall_timeout(settings.http.limits.stall_timeout)
@@ -83,6 +93,42 @@ pub(crate) fn cached(datastore: Arc<dyn Datastore>, bytes: u64) -> Arc<dyn Datas
         // No object may push out more than a sixteenth of the others.
         _ => Arc::new(CachedDatastore::new(datastore, bytes, bytes / 16)),
     }
+}
+
+/// The Matrix network as the settings allow it.
+pub(crate) fn network(settings: &Settings) -> anyhow::Result<NetFederation> {
+    let NetworkSettings { ca_file, domains, allowed_networks, nameservers } = settings.network.clone();
+    let extra_roots = match &ca_file {
+        None => Vec::new(),
+        Some(path) => CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect)
+            .with_context(|| format!("federation.caFile: no certificates in PEM form in {}", path.display()))?,
+    };
+    let options = NetOptions {
+        egress: EgressPolicy::new(allowed_networks),
+        nameservers,
+        extra_roots,
+        domains,
+        stall_timeout: settings.http.limits.stall_timeout,
+        ..NetOptions::default()
+    };
+    let homeservers = settings.homeservers.iter().map(|host| Ok((host.name.clone(), signing_keys(host)?)));
+    let homeservers = homeservers.collect::<anyhow::Result<Vec<_>>>()?;
+    NetFederation::new(options, homeservers).context("federation cannot be set up")
+}
+
+fn signing_keys(host: &HomeserverSettings) -> anyhow::Result<Option<SigningKeys>> {
+    let Some(path) = &host.signing_keys else {
+        tracing::warn!(
+            homeserver = %host.name,
+            "no homeservers[].signingKeyPath: other servers will give {} only media from before it was authenticated",
+            host.name
+        );
+        return Ok(None);
+    };
+    let where_it_is = || format!("homeservers[].signingKeyPath of {}: {}", host.name, path.display());
+    let text = std::fs::read_to_string(path).with_context(where_it_is)?;
+    SigningKeys::parse(&text).with_context(where_it_is).map(Some)
 }
 
 fn open_datastores(settings: &[DatastoreSettings], cache_bytes: u64) -> anyhow::Result<Datastores> {

@@ -50,17 +50,18 @@ section! {
     /// `downloads`
     struct Downloads {
         /// Largest file in bytes that is fetched from another server; 0 for no limit.
-        "maxBytes" => max_bytes: u64 = 104_857_600, Planned Host;
+        "maxBytes" => max_bytes: u64 = 104_857_600, Used Host;
         /// Files that are fetched at the same time.
         "numWorkers" => num_workers: u32 [1..=10_000] = 10, Planned Global;
-        /// Minutes for which a failed fetch is remembered.
-        "failureCacheMinutes" => failure_cache_minutes: u32 = 15, Planned Host;
+        /// Most minutes for which it is remembered that a server does not have some media; what may pass by itself is tried
+        /// again much sooner.
+        "failureCacheMinutes" => failure_cache_minutes: u32 = 15, Used Host;
         /// Days after which a copy of remote media is dropped; 0 or less for never.
         "expireAfterDays" => expire_after_days: i64 = 0, Planned Global;
         /// Length of the answer to a range without an end. Such ranges run to the end of the file here.
         "defaultRangeChunkSizeBytes" => default_range_chunk_size_bytes: u64 = 10_485_760, Ignored Host;
         /// Send remote media only after all of it has arrived and was checked.
-        "verifyFirst" => verify_first: bool = false, Planned Host;
+        "verifyFirst" => verify_first: bool = false, Used Host;
         /// Bytes that are kept at hand.
         "cache" => cache: DownloadCache = DownloadCache::default(), Used Global;
     }

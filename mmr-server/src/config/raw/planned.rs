@@ -1,37 +1,11 @@
 //! Blocks that are read and checked, most of them without an effect yet.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
-
-use ruma::OwnedServerName;
+use std::path::PathBuf;
 
 use crate::config::{
     schema::section,
-    values::{Cidr, Free, HostPort, Secret, Text},
+    values::{Cidr, Free, Secret, Text},
 };
-
-section! {
-    /// `federation`
-    struct Federation {
-        /// Failures in a row after which another server is left alone for a while; 0 or less means 20.
-        "backoffAt" => backoff_at: i64 = 20, Planned Global;
-        /// Servers whose media local users cannot fetch.
-        "ignoredHosts" => ignored_hosts: Vec<Text> = Vec::new(), Planned Global;
-        /// File with further trusted certificates for federation.
-        "caFile" => ca_file: Option<PathBuf> = None, Planned Global;
-        /// Where to connect to for a server name, instead of looking it up.
-        "domains" => domains: BTreeMap<OwnedServerName, HostPort> = BTreeMap::new(), Planned Global;
-    }
-}
-
-section! {
-    /// `egress`
-    struct Egress {
-        /// Networks that may be connected to although they are not public.
-        "allowedNetworks" => allowed_networks: Vec<Cidr> = Vec::new(), Planned Global;
-        /// DNS servers to ask instead of the system's.
-        "nameservers" => nameservers: Vec<SocketAddr> = Vec::new(), Planned Global;
-    }
-}
 
 section! {
     /// `archiving`
@@ -94,7 +68,7 @@ const PRIVATE: [&str; 9] = [
 ];
 
 fn networks(list: &[&str]) -> Vec<Cidr> {
-    list.iter().filter_map(|network| network.parse().ok()).collect()
+    list.iter().filter_map(|network| network.parse().ok().map(Cidr)).collect()
 }
 
 section! {
@@ -158,8 +132,8 @@ section! {
     struct Timeouts {
         /// Seconds that a page may take for its preview.
         "urlPreviewTimeoutSeconds" => url_preview_timeout_seconds: u64 [1..=86_400] = 10, Planned Host;
-        /// Seconds that another server may take.
-        "federationTimeoutSeconds" => federation_timeout_seconds: u64 [1..=86_400] = 120, Planned Host;
+        /// Seconds that another server may take until media from it begins to arrive.
+        "federationTimeoutSeconds" => federation_timeout_seconds: u64 [1..=86_400] = 120, Used Host;
         /// Seconds that the homeserver may take to answer.
         "clientServerTimeoutSeconds" => client_server_timeout_seconds: u64 [1..=86_400] = 30, Used Host;
     }

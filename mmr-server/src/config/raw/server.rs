@@ -54,8 +54,9 @@ section! {
         "backoffAt" => backoff_at: u32 = 10, Planned Host;
         /// The homeserver's administration interface.
         "adminApiKind" => admin_api_kind: AdminApi = AdminApi::Matrix, Planned Host;
-        /// File with the key that signs requests to other servers.
-        "signingKeyPath" => signing_key_path: Option<PathBuf> = None, Planned Host;
+        /// File with the key that signs requests to other servers, in the format of Synapse, Dendrite or
+        /// matrix-media-repo. Without, they give only what is from before media was authenticated.
+        "signingKeyPath" => signing_key_path: Option<PathBuf> = None, Used Host;
     }
 }
 

@@ -1,11 +1,8 @@
 //! Addresses, networks and URLs.
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-    str::FromStr,
-};
+use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use url::Url;
 
 use super::text;
@@ -64,7 +61,7 @@ impl Scalar for SocketAddr {
 
 /// `host:port`, the host being a name, an IPv4 address or an IPv6 address in brackets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::config) struct HostPort(String);
+pub(in crate::config) struct HostPort(pub(in crate::config) String);
 
 impl Scalar for HostPort {
     fn accepts() -> String {
@@ -111,45 +108,9 @@ impl Scalar for BaseUrl {
     }
 }
 
-/// A network: an address and the length of its prefix. Host bits may be set, as in `127.0.0.1/8`.
+/// A network. Host bits may be set, as in `127.0.0.1/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::config) struct Cidr {
-    /// Any address of the network.
-    pub(in crate::config) address: IpAddr,
-    /// Leading bits that count: up to 32 for IPv4, up to 128 for IPv6.
-    pub(in crate::config) prefix: u8,
-}
-
-/// The text is no network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::config) struct InvalidCidr;
-
-impl fmt::Display for InvalidCidr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a network in CIDR notation")
-    }
-}
-
-impl std::error::Error for InvalidCidr {}
-
-impl FromStr for Cidr {
-    type Err = InvalidCidr;
-
-    fn from_str(text: &str) -> Result<Self, InvalidCidr> {
-        let (address, prefix) = text.split_once('/').ok_or(InvalidCidr)?;
-        let address: IpAddr = address.parse().map_err(|_| InvalidCidr)?;
-        let digits = prefix.bytes().all(|b| b.is_ascii_digit());
-        let prefix: u8 = prefix.parse().map_err(|_| InvalidCidr)?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        if digits && prefix <= most { Ok(Self { address, prefix }) } else { Err(InvalidCidr) }
-    }
-}
-
-impl fmt::Display for Cidr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
-    }
-}
+pub(in crate::config) struct Cidr(pub(in crate::config) IpNet);
 
 impl Scalar for Cidr {
     fn accepts() -> String {
@@ -157,10 +118,10 @@ impl Scalar for Cidr {
     }
 
     fn shown(&self) -> String {
-        self.to_string()
+        self.0.to_string()
     }
 
     fn parse(node: &Node) -> Option<Self> {
-        text(node)?.parse().ok()
+        text(node)?.parse().ok().map(Self)
     }
 }
