@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from harness import paths
+from harness.federation import Federation, running_federation
 from harness.http import MatrixHttp
 from harness.process import tail
 from harness.stack import Stack, reference_run, running_stack
@@ -66,6 +67,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def stack() -> Iterator[Stack]:
     """The deployment, started once for all tests."""
     with running_stack() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def federation() -> Iterator[Federation]:
+    """Three homeservers that federate, started once for the tests that need them."""
+    with running_federation() as running:
         yield running
 
 

@@ -31,6 +31,7 @@ class Mmr:
         blobs: Path | None = None,
         database: Path | None = None,
         config: Mapping[str, Mapping[str, Any]] | None = None,
+        signing_key: Path | None = None,
     ) -> None:
         """`config` overrides single keys of top-level blocks."""
         self.port = port or free_port()
@@ -42,6 +43,8 @@ class Mmr:
         settings = self._config(homeserver, database or directory / "mmr.db")
         for block, keys in (config or {}).items():
             settings[block] = {**settings.get(block, {}), **keys}
+        if signing_key is not None:
+            settings["homeservers"][0]["signingKeyPath"] = str(signing_key)
         path = directory / "media-repo.yaml"
         path.write_text(yaml.safe_dump(settings))
         self.process = Process(

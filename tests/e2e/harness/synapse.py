@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,21 +46,32 @@ class AppService:
 class Synapse:
     """One Synapse process; `base` is its own client listener, past every proxy."""
 
-    def __init__(self, server_name: str, port: int, directory: Path, *, own_media: bool) -> None:
+    def __init__(
+        self,
+        server_name: str,
+        port: int,
+        directory: Path,
+        *,
+        own_media: bool,
+        name: str = "synapse",
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`config` overrides top-level keys."""
         self.server_name = server_name
         self.port = port
         self.base = f"http://127.0.0.1:{port}"
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True)
-        config = directory / "homeserver.yaml"
-        config.write_text(yaml.safe_dump(self._config(own_media)))
+        path = directory / "homeserver.yaml"
+        path.write_text(yaml.safe_dump({**self._config(own_media), **(config or {})}))
         (directory / "appservice.yaml").write_text(yaml.safe_dump(AppService.registration()))
         (directory / "log.yaml").write_text(yaml.safe_dump(_logging()))
-        with (directory / "signing.key").open("w") as key:
+        self.signing_key = directory / "signing.key"
+        with self.signing_key.open("w") as key:
             write_signing_keys(key, [generate_signing_key("a_e2e")])
         self.process = Process(
-            "synapse",
-            [sys.executable, "-m", "synapse.app.homeserver", "-c", config],
+            name,
+            [sys.executable, "-m", "synapse.app.homeserver", "-c", path],
             cwd=directory,
             ready=lambda: answers(f"{self.base}/_matrix/client/versions"),
         )
