@@ -44,7 +44,8 @@ pub(super) enum Services {
 impl Resolver {
     /// Asks `nameservers`, or those that the system asks when there are none.
     pub(super) fn new(nameservers: &[SocketAddr]) -> Result<Self, NetError> {
-        let setup = |source: HickoryError| NetError::Setup { what: "the DNS resolver", source: source.into() };
+        let setup =
+            |source: HickoryError| NetError::Setup { what: "the DNS resolver", source: source.into() };
         let mut builder = if nameservers.is_empty() {
             TokioResolver::builder_tokio().map_err(setup)?
         } else {
@@ -64,8 +65,7 @@ impl Resolver {
     /// Every address of a name, at least one.
     pub(super) async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, NetError> {
         // Both families on our own: when one fails and the other has nothing, the name may well exist.
-        let (v6, v4) =
-            tokio::join!(self.lookup(name, RecordType::AAAA), self.lookup(name, RecordType::A));
+        let (v6, v4) = tokio::join!(self.lookup(name, RecordType::AAAA), self.lookup(name, RecordType::A));
         let addresses: Vec<_> = [&v6, &v4].into_iter().flatten().flat_map(ip_addresses).collect();
         if addresses.is_empty() {
             v6?;
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     fn record(priority: u16, weight: u16, target: &str) -> SRV {
-        SRV { priority, weight, port: 1, target: Name::from_ascii(target).unwrap() }
+        SRV::new(priority, weight, 1, Name::from_ascii(target).unwrap())
     }
 
     fn hosts(records: Vec<SRV>, mut random: impl FnMut(u32) -> u32) -> Vec<String> {

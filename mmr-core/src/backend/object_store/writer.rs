@@ -111,7 +111,8 @@ impl Writer {
                 syncing.await.unwrap_or_default();
             }
             // What fails here fails at the commit too, which tells.
-            self.syncing = Some(spawn_blocking(|| drop(File::open(staged).and_then(|file| file.sync_data()))));
+            self.syncing =
+                Some(spawn_blocking(|| drop(File::open(staged).and_then(|file| file.sync_data()))));
             self.unsynced = 0;
         }
         self.unsynced += next;

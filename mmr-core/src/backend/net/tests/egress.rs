@@ -65,8 +65,11 @@ async fn a_delegate_at_a_private_address_is_refused() {
 #[tokio::test]
 async fn a_url_at_a_private_address_is_refused() {
     let world = World::new().await;
-    for url in ["http://10.0.0.1/", "https://[::1]/", "http://2130706434/", "http://0x7f.2/", "http://localhost:1/"] {
-        let client = HttpClient::new(NetOptions { egress: EgressPolicy::default(), ..world.options() }).unwrap();
+    for url in
+        ["http://10.0.0.1/", "https://[::1]/", "http://2130706434/", "http://0x7f.2/", "http://localhost:1/"]
+    {
+        let client =
+            HttpClient::new(NetOptions { egress: EgressPolicy::default(), ..world.options() }).unwrap();
         let answer = client.get_url(&url.parse().unwrap(), HeaderMap::new(), PATIENCE).await;
         // The hosts file may not know the last one.
         assert!(matches!(answer, Err(NetError::Refused { .. } | NetError::NoSuchName { .. })), "{url}");

@@ -137,6 +137,7 @@ async fn a_silent_server_is_not_waited_for_longer_than_asked() {
     let world = World::new().await;
     let origin = Origin::start(world.ca.issue(&[SERVER]), |_| Reply::Silence).await;
     let (limit, server) = (Duration::from_millis(100), server(&origin));
-    let error = world.client().get_from_server(name(&server), "/", HeaderMap::new(), limit).await.unwrap_err();
+    let error =
+        world.client().get_from_server(name(&server), "/", HeaderMap::new(), limit).await.unwrap_err();
     assert!(matches!(error, NetError::Timeout { limit: told, .. } if told == limit), "{error:?}");
 }

@@ -60,8 +60,7 @@ async fn a_file_behind_an_untrusted_certificate_counts_as_none() {
         Reply::body(r#"{"m.server": "delegate.test"}"#)
     })
     .await;
-    let client =
-        HttpClient::new(NetOptions { well_known_port: web.port(), ..world.options() }).unwrap();
+    let client = HttpClient::new(NetOptions { well_known_port: web.port(), ..world.options() }).unwrap();
     assert_eq!(delegate(&client).await, None);
     assert_eq!(web.connections(), 1);
 }
