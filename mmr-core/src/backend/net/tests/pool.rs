@@ -99,6 +99,15 @@ async fn a_new_connection_that_breaks_is_an_error() {
 }
 
 #[tokio::test]
+async fn when_one_connection_fails_those_who_waited_for_it_hear_the_reason() {
+    let world = World::new().await;
+    let origin = world.origin(&["other.test"]).await;
+    let (client, server) = (world.client(), server(&origin));
+    let all = futures_util::future::join_all((0..4).map(|_| ask(&client, &server))).await;
+    assert!(all.iter().all(|result| matches!(result, Err(NetError::Tls { .. }))), "{all:?}");
+}
+
+#[tokio::test]
 async fn a_connection_is_not_used_beyond_its_time() {
     let world = World::new().await;
     let origin = world.origin(&[SERVER]).await;
