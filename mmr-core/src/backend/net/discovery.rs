@@ -100,22 +100,22 @@ impl Discovery {
         if let Some(place) = self.configured.get(server) {
             return Ok(destination(server, vec![place.clone()], Step::Configured));
         }
-        if let Some(found) = self.from_name_alone(server) {
+        if let Some(found) = self.by_name_alone(server) {
             return Ok(found);
         }
         // The delegate's own file is not asked for: delegation ends after one hop.
         let Some(delegate) = self.well_known.lookup(server.host()).await else {
-            return self.from_dns(server).await;
+            return self.by_dns(server).await;
         };
-        let found = match self.from_name_alone(&delegate) {
+        let found = match self.by_name_alone(&delegate) {
             Some(found) => found,
-            None => self.from_dns(&delegate).await?,
+            None => self.by_dns(&delegate).await?,
         };
         Ok(Destination { delegate: Some(delegate), ..found })
     }
 
     /// Steps 1 and 2, or 3.1 and 3.2.
-    fn from_name_alone(&self, name: &ServerName) -> Option<Destination> {
+    fn by_name_alone(&self, name: &ServerName) -> Option<Destination> {
         let step = match (name.is_ip_literal(), name.port()) {
             (true, _) => Step::IpLiteral,
             (false, Some(_)) => Step::ExplicitPort,
@@ -125,7 +125,7 @@ impl Discovery {
     }
 
     /// Steps 4 to 6, or 3.3 to 3.5.
-    async fn from_dns(&self, name: &ServerName) -> Result<Destination, NetError> {
+    async fn by_dns(&self, name: &ServerName) -> Result<Destination, NetError> {
         for (service, step) in [(SERVICE, Step::Service), (DEPRECATED_SERVICE, Step::DeprecatedService)] {
             match self.resolver.services(service, name.host()).await? {
                 Services::At(targets) => return Ok(destination(name, targets, step)),

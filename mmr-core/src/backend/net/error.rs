@@ -25,7 +25,9 @@ pub enum NetError {
         name: String,
     },
     /// The name servers did not answer, or answered with an error.
-    #[error("DNS gave no answer about {name}; the name servers are the system's or those of egress.nameservers")]
+    #[error(
+        "DNS gave no answer about {name}; the name servers are the system's or those of egress.nameservers"
+    )]
     Dns {
         /// The name that was asked for.
         name: String,

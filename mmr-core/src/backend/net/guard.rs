@@ -20,21 +20,21 @@ const fn v6(a: u16, b: u16, c: u16, len: u8) -> Ipv6Net {
 }
 
 const CLOSED_V4: [Ipv4Net; 16] = [
-    v4(0, 0, 0, 0, 8),      // this network
-    v4(10, 0, 0, 0, 8),     // private
-    v4(100, 64, 0, 0, 10),  // shared, behind carrier-grade NAT
-    v4(127, 0, 0, 0, 8),    // loopback
-    v4(169, 254, 0, 0, 16), // link-local, with the metadata services of clouds
-    v4(172, 16, 0, 0, 12),  // private
-    v4(192, 0, 0, 0, 24),   // protocol assignments
-    v4(192, 0, 2, 0, 24),   // documentation
-    v4(192, 88, 99, 0, 24), // relays of 6to4, given up
-    v4(192, 168, 0, 0, 16), // private
-    v4(198, 18, 0, 0, 15),  // benchmarks
-    v4(198, 51, 100, 0, 24), // documentation
-    v4(203, 0, 113, 0, 24), // documentation
-    v4(224, 0, 0, 0, 4),    // multicast
-    v4(240, 0, 0, 0, 4),    // reserved
+    v4(0, 0, 0, 0, 8),          // this network
+    v4(10, 0, 0, 0, 8),         // private
+    v4(100, 64, 0, 0, 10),      // shared, behind carrier-grade NAT
+    v4(127, 0, 0, 0, 8),        // loopback
+    v4(169, 254, 0, 0, 16),     // link-local, with the metadata services of clouds
+    v4(172, 16, 0, 0, 12),      // private
+    v4(192, 0, 0, 0, 24),       // protocol assignments
+    v4(192, 0, 2, 0, 24),       // documentation
+    v4(192, 88, 99, 0, 24),     // relays of 6to4, given up
+    v4(192, 168, 0, 0, 16),     // private
+    v4(198, 18, 0, 0, 15),      // benchmarks
+    v4(198, 51, 100, 0, 24),    // documentation
+    v4(203, 0, 113, 0, 24),     // documentation
+    v4(224, 0, 0, 0, 4),        // multicast
+    v4(240, 0, 0, 0, 4),        // reserved
     v4(255, 255, 255, 255, 32), // broadcast
 ];
 
@@ -235,11 +235,7 @@ mod tests {
     }
 
     fn disguises(v4: Ipv4Addr) -> [IpAddr; 3] {
-        [
-            v4.to_ipv6_mapped().into(),
-            embed(SIX_TO_FOUR.addr(), 2, v4),
-            embed(NAT64.addr(), 12, v4),
-        ]
+        [v4.to_ipv6_mapped().into(), embed(SIX_TO_FOUR.addr(), 2, v4), embed(NAT64.addr(), 12, v4)]
     }
 
     proptest! {

@@ -24,7 +24,7 @@ pub struct NetOptions {
     /// Trusted roots beside the system's.
     pub extra_roots: Vec<CertificateDer<'static>>,
     /// Servers that are not looked up: connect to this `host:port` (without a port: to `default_port`). The server's
-    /// name stays what the certificate is for, and what the Host header says.
+    /// name stays what the certificate is for, and what the Host header says. `egress` applies here, too.
     pub domains: HashMap<OwnedServerName, String>,
     /// Longest wait for a connection to one host, DNS and TLS included.
     pub connect_timeout: Duration,

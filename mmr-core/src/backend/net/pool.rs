@@ -88,19 +88,21 @@ impl Pool {
         if speaks_http1 {
             return self.open(route).await;
         }
-        let guard = opening.lock().await;
-        if let Some(connection) = found() {
-            return reused(connection);
+        let guard = opening.try_lock();
+        if guard.is_err() {
+            // Whoever waits does so once. If there is nothing to share then, waiting in line would only add up.
+            drop(opening.lock().await);
         }
-        if self.with_entry(&key, |entry| entry.speaks_http1) {
-            drop(guard);
+        match found() {
+            Some(connection) => reused(connection),
+            None => self.open(route).await,
         }
-        self.open(route).await
     }
 
     /// A new connection.
     pub(super) async fn open(&self, route: &Route) -> Result<Lease, NetError> {
-        let connection = self.0.connector.connect(route).await?;
+        // Boxed, because it is rare and far larger than what a call over an open connection needs.
+        let connection = Box::pin(self.0.connector.connect(route)).await?;
         let key = Key::of(route);
         match connection.share() {
             Some(shared) => self.keep(&key, shared),

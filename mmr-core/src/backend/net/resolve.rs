@@ -12,7 +12,7 @@ use hickory_resolver::{
     config::{ConnectionConfig, NameServerConfig, ResolverConfig},
     lookup::Lookup,
     net::{NetError as HickoryError, runtime::TokioRuntimeProvider},
-    proto::rr::{Name, RData, RecordType, rdata::SRV},
+    proto::rr::{Name, RData, Record, RecordType, rdata::SRV},
 };
 
 use super::{discovery::Target, error::NetError};
@@ -44,7 +44,8 @@ pub(super) enum Services {
 impl Resolver {
     /// Asks `nameservers`, or those that the system asks when there are none.
     pub(super) fn new(nameservers: &[SocketAddr]) -> Result<Self, NetError> {
-        let setup = |source: HickoryError| NetError::Setup { what: "the DNS resolver", source: source.into() };
+        let setup =
+            |source: HickoryError| NetError::Setup { what: "the DNS resolver", source: source.into() };
         let mut builder = if nameservers.is_empty() {
             TokioResolver::builder_tokio().map_err(setup)?
         } else {
@@ -64,9 +65,14 @@ impl Resolver {
     /// Every address of a name, at least one.
     pub(super) async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, NetError> {
         // Both families on our own: when one fails and the other has nothing, the name may well exist.
-        let (v6, v4) =
-            tokio::join!(self.lookup(name, RecordType::AAAA), self.lookup(name, RecordType::A));
-        let addresses: Vec<_> = [&v6, &v4].into_iter().flatten().flat_map(ip_addresses).collect();
+        let (v6, v4) = tokio::join!(self.lookup(name, RecordType::AAAA), self.lookup(name, RecordType::A));
+        let addresses: Vec<_> = [&v6, &v4]
+            .into_iter()
+            .flatten()
+            .flatten()
+            .flat_map(Lookup::answers)
+            .filter_map(|record| record.data.ip_addr())
+            .collect();
         if addresses.is_empty() {
             v6?;
             v4?;
@@ -95,7 +101,8 @@ impl Resolver {
     /// What DNS says; `None` when it says that there is nothing.
     async fn lookup(&self, name: &str, kind: RecordType) -> Result<Option<Lookup>, NetError> {
         let failed = |source: Box<dyn Error + Send + Sync>| NetError::Dns { name: name.to_owned(), source };
-        let mut dns_name = Name::from_ascii(name).map_err(|error| failed(error.into()))?;
+        // What is no name in DNS, a label of a hundred letters for one, does not exist there either.
+        let Ok(mut dns_name) = Name::from_ascii(name) else { return Ok(None) };
         // Names of the Matrix network are never relative to the search domains of this machine.
         dns_name.set_fqdn(true);
         match self.0.lookup(dns_name, kind).await {
@@ -120,11 +127,7 @@ fn nameserver(address: &SocketAddr) -> NameServerConfig {
     NameServerConfig::new(address.ip(), true, connections.into())
 }
 
-fn ip_addresses(lookup: &Option<Lookup>) -> impl Iterator<Item = IpAddr> {
-    lookup.iter().flat_map(Lookup::answers).filter_map(|record| record.data.ip_addr())
-}
-
-fn srv(record: &hickory_resolver::proto::rr::Record) -> Option<SRV> {
+fn srv(record: &Record) -> Option<SRV> {
     match &record.data {
         RData::SRV(srv) => Some(srv.clone()),
         _ => None,
@@ -168,7 +171,7 @@ mod tests {
     use super::*;
 
     fn record(priority: u16, weight: u16, target: &str) -> SRV {
-        SRV { priority, weight, port: 1, target: Name::from_ascii(target).unwrap() }
+        SRV::new(priority, weight, 1, Name::from_ascii(target).unwrap())
     }
 
     fn hosts(records: Vec<SRV>, mut random: impl FnMut(u32) -> u32) -> Vec<String> {

@@ -49,7 +49,11 @@ impl Transport {
     }
 
     /// Asks for a URL. The host's certificate has to be for the host.
-    pub(super) async fn get_url(&self, url: &Url, headers: HeaderMap) -> Result<Response<Incoming>, NetError> {
+    pub(super) async fn get_url(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+    ) -> Result<Response<Incoming>, NetError> {
         let (route, call) = prepare(url, headers)?;
         self.get(&route, call).await
     }
@@ -126,7 +130,9 @@ mod tests {
 
     #[test]
     fn a_request_target_is_kept_byte_for_byte() {
-        for target in ["/", "/a//b/../%2e%2E/é?x=%zz&", "/_matrix/federation/v1/media/download/a?timeout_ms=1"] {
+        for target in
+            ["/", "/a//b/../%2e%2E/é?x=%zz&", "/_matrix/federation/v1/media/download/a?timeout_ms=1"]
+        {
             assert_eq!(request_target(target).unwrap().as_str(), target);
         }
         for target in ["", "a", "/a#b", "/a b", "/a\r\nHost: b"] {

@@ -50,7 +50,7 @@ impl NameServer {
 
     pub(super) fn service(&self, name: &str, priority: u16, port: u16, target: &str) {
         let target = Name::from_ascii(target).unwrap();
-        self.add(name, RData::SRV(SRV { priority, weight: 0, port, target }));
+        self.add(name, RData::SRV(SRV::new(priority, 0, port, target)));
     }
 
     /// From now on questions about the name and type end with SERVFAIL.
@@ -79,7 +79,8 @@ impl Zone {
             answer.metadata.response_code = ResponseCode::ServFail;
         } else if let Some(records) = self.records.get(&name) {
             let matching = records.iter().filter(|data| data.record_type() == kind);
-            answer.add_answers(matching.map(|data| Record::from_rdata(query.name().clone(), 0, data.clone())));
+            answer
+                .add_answers(matching.map(|data| Record::from_rdata(query.name().clone(), 0, data.clone())));
         } else {
             answer.metadata.response_code = ResponseCode::NXDomain;
         }

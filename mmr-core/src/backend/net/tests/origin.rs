@@ -70,7 +70,6 @@ pub(super) struct Seen {
     pub(super) target: String,
 }
 
-#[expect(clippy::large_enum_variant, reason = "one at a time")]
 pub(super) enum Reply {
     Answer(Response<Full<Bytes>>),
     /// Ends the connection or the stream without an answer.

@@ -99,6 +99,15 @@ async fn a_new_connection_that_breaks_is_an_error() {
 }
 
 #[tokio::test]
+async fn when_one_connection_fails_those_who_waited_for_it_hear_the_reason() {
+    let world = World::new().await;
+    let origin = world.origin(&["other.test"]).await;
+    let (client, server) = (world.client(), server(&origin));
+    let all = futures_util::future::join_all((0..4).map(|_| ask(&client, &server))).await;
+    assert!(all.iter().all(|result| matches!(result, Err(NetError::Tls { .. }))), "{all:?}");
+}
+
+#[tokio::test]
 async fn a_connection_is_not_used_beyond_its_time() {
     let world = World::new().await;
     let origin = world.origin(&[SERVER]).await;
@@ -137,6 +146,7 @@ async fn a_silent_server_is_not_waited_for_longer_than_asked() {
     let world = World::new().await;
     let origin = Origin::start(world.ca.issue(&[SERVER]), |_| Reply::Silence).await;
     let (limit, server) = (Duration::from_millis(100), server(&origin));
-    let error = world.client().get_from_server(name(&server), "/", HeaderMap::new(), limit).await.unwrap_err();
+    let error =
+        world.client().get_from_server(name(&server), "/", HeaderMap::new(), limit).await.unwrap_err();
     assert!(matches!(error, NetError::Timeout { limit: told, .. } if told == limit), "{error:?}");
 }
