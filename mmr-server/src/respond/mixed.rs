@@ -40,11 +40,15 @@ pub(crate) fn mixed(
 
 /// What comes before the media and after it.
 fn framing(boundary: &str, content_type: &ContentType, disposition: &HeaderValue) -> (Bytes, Bytes) {
-    let content_type = content_type.as_str();
-    let json = format!("--{boundary}\r\nContent-Type: application/json\r\n\r\n{{}}\r\n");
-    let media = format!("--{boundary}\r\nContent-Type: {content_type}\r\nContent-Disposition: ");
-    let before = [json.as_bytes(), media.as_bytes(), disposition.as_bytes(), b"\r\n\r\n"];
-    (before.concat().into(), format!("\r\n--{boundary}--\r\n").into())
+    let mut before = format!(
+        "--{boundary}\r\nContent-Type: application/json\r\n\r\n{{}}\r\n\
+         --{boundary}\r\nContent-Type: {}\r\nContent-Disposition: ",
+        content_type.as_str()
+    )
+    .into_bytes();
+    before.extend_from_slice(disposition.as_bytes());
+    before.extend_from_slice(b"\r\n\r\n");
+    (before.into(), format!("\r\n--{boundary}--\r\n").into())
 }
 
 #[cfg(test)]

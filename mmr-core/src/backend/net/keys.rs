@@ -114,15 +114,14 @@ impl RemoteKeys {
         if let Some(answer) = remote.known().answer(server, id, clock.now()) {
             return answer;
         }
-        let turn = match Arc::clone(&remote.turn).try_lock_owned() {
-            Ok(turn) => turn,
-            Err(_) => {
-                // Nobody waits for a refresh who can do without.
-                if let Some(key) = remote.known().valid(id, clock.now()) {
-                    return Ok(key);
-                }
-                Arc::clone(&remote.turn).lock_owned().await
+        let turn = if let Ok(turn) = Arc::clone(&remote.turn).try_lock_owned() {
+            turn
+        } else {
+            // Nobody waits for a refresh who can do without.
+            if let Some(key) = remote.known().valid(id, clock.now()) {
+                return Ok(key);
             }
+            Arc::clone(&remote.turn).lock_owned().await
         };
         // Whoever had the turn before may have found out.
         let answer = remote.known().answer(server, id, clock.now());

@@ -12,6 +12,7 @@ use crate::{
 };
 
 const DAY: Duration = Duration::from_hours(24);
+const MS: Duration = Duration::from_millis(1);
 
 fn server() -> &'static ServerName {
     server_name!("a.org:8448")
@@ -116,10 +117,10 @@ async fn keys_are_fetched_once_and_remembered() {
 async fn keys_are_fetched_again_after_half_of_their_time() {
     let world = World::new([Some(good(DAY))]);
     world.get(&key("a")).await.unwrap();
-    world.clock.advance(DAY / 2 - Duration::from_millis(1));
+    world.clock.set(now().plus(DAY / 2).minus(MS));
     world.get(&key("a")).await.unwrap();
     assert_eq!(world.script.fetches(), 1);
-    world.clock.advance(Duration::from_millis(1));
+    world.clock.advance(MS);
     world.get(&key("a")).await.unwrap();
     assert_eq!(world.script.fetches(), 2);
 }
@@ -128,9 +129,9 @@ async fn keys_are_fetched_again_after_half_of_their_time() {
 async fn keys_are_believed_for_a_week_at_most() {
     let world = World::new([Some(good(DAY * 1000)), None]);
     world.get(&key("a")).await.unwrap();
-    world.clock.advance(DAY * 7 - Duration::from_millis(1));
+    world.clock.set(now().plus(DAY * 7).minus(MS));
     world.get(&key("a")).await.unwrap();
-    world.clock.advance(Duration::from_millis(1));
+    world.clock.advance(MS);
     assert!(matches!(world.get(&key("a")).await, Err(FederationError::Unreachable(_))));
 }
 

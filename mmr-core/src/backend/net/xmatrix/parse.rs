@@ -51,7 +51,7 @@ fn key_id(value: &[u8]) -> Option<String> {
     let valid = !algorithm.is_empty()
         && !version.is_empty()
         && text.len() <= MAX_KEY_ID
-        && text.as_bytes().iter().all(|b| allowed(b));
+        && text.as_bytes().iter().all(allowed);
     valid.then(|| text.to_owned())
 }
 
