@@ -32,10 +32,18 @@ async fn a_name_with_a_private_address_is_refused() {
 #[tokio::test]
 async fn one_private_address_among_several_refuses_the_name() {
     let world = World::new().await;
-    let origin = world.origin(&["mixed.test"]).await;
-    world.dns.address_of("mixed.test", "127.0.0.1");
-    world.dns.address_of("mixed.test", "fd00::1");
-    assert!(is_refused(&ask(&client(&world), &format!("mixed.test:{}", origin.port())).await));
+    let origin = world.origin(&["last.test", "first.test", "v6.test"]).await;
+    for (name, addresses) in [
+        ("last.test", ["127.0.0.1", "10.0.0.1"]),
+        ("first.test", ["10.0.0.1", "127.0.0.1"]),
+        ("v6.test", ["127.0.0.1", "fd00::1"]),
+    ] {
+        for address in addresses {
+            world.dns.address_of(name, address);
+        }
+        let server = format!("{name}:{}", origin.port());
+        assert!(is_refused(&ask(&client(&world), &server).await), "{name}");
+    }
     assert_eq!(origin.connections(), 0);
 }
 
