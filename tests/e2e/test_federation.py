@@ -137,7 +137,7 @@ def test_another_server_gets_the_media_in_two_parts(federation: Federation) -> N
 def test_the_unstable_endpoint_answers_too(federation: Federation) -> None:
     origin = federation.alpha
     mxc = origin.user().uploaded(noise(1000, seed=207))
-    target = f"/_matrix/federation/unstable/org.matrix.msc3916/media/download/{mxc.media_id}"
+    target = f"/_matrix/federation/unstable/org.matrix.msc3916.v2/media/download/{mxc.media_id}"
     headers = {"Authorization": _signed(federation.synapse, origin, target)}
     answer = _plain(origin).get(target, headers=headers)
     assert answer.status_code == 200, describe(answer)
