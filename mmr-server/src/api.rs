@@ -15,6 +15,7 @@ use crate::{
     service::{Inner, Readiness, Tenant},
 };
 
+mod admin;
 mod config;
 mod download;
 mod federation;
@@ -51,6 +52,7 @@ where
         Endpoint::Thumbnail(family, path) => Box::pin(thumbnail::thumbnail(context, family, &path)).await,
         Endpoint::FederationDownload(media_id) => Box::pin(federation::download(context, &media_id)).await,
         Endpoint::FederationThumbnail(media_id) => Box::pin(federation::thumbnail(context, &media_id)).await,
+        Endpoint::AdminFederationTest(server) => Box::pin(admin::federation_test(context, &server)).await,
         Endpoint::Config => config::config(context).await,
         Endpoint::Versions => Box::pin(versions::versions(context)).await,
         Endpoint::Logout { all } => Box::pin(logout::logout(context, all)).await,
@@ -90,6 +92,14 @@ impl Context<'_> {
         match self.caller().await? {
             Caller::User { guest: true, .. } => Err(ApiError::guest()),
             caller => Ok(caller),
+        }
+    }
+
+    /// An operator of the whole repository.
+    async fn admin(&self) -> Result<Caller, ApiError> {
+        match self.caller().await? {
+            caller @ Caller::Admin(_) => Ok(caller),
+            _ => Err(ApiError::forbidden("Only administrators of the media repository may do this")),
         }
     }
 

@@ -6,11 +6,13 @@ use http::{HeaderMap, StatusCode, header};
 use mmr_core::types::Caller;
 use ruma::ServerName;
 
+mod admins;
 mod app_services;
 mod cache;
 mod homeserver;
 
 pub use self::{
+    admins::Admins,
     app_services::AppServices,
     cache::TokenCache,
     homeserver::{Homeserver, HomeserverError, Relayed},

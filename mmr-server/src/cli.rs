@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 mod check_config;
 mod dev;
+mod doctor;
 mod keys;
 mod migrate;
 mod serve;
@@ -18,8 +19,8 @@ mod serve;
     after_help = "\
 Without a command, mmr-server serves. To look around without any configuration, run `mmr-server dev`.
 
-Configuration is matrix-media-repo's YAML. Send requests for /_matrix/media, /_matrix/client/v1/media and
-/_matrix/client/v3/logout here and everything else to the homeserver."
+Configuration is matrix-media-repo's YAML. Send requests for /_matrix/media, /_matrix/client/v1/media,
+/_matrix/federation/v1/media and /_matrix/client/v3/logout here and everything else to the homeserver."
 )]
 struct Cli {
     /// Configuration: a YAML file, or a directory of them. The variable `REPO_CONFIG` wins over it.
@@ -35,6 +36,9 @@ enum Command {
     Serve,
     /// Read the configuration and print everything that is wrong, ineffective or unknown in it.
     CheckConfig,
+    /// Check what no configuration file shows: whether the homeservers answer and publish our signing keys, and whether
+    /// the datastores take files.
+    Doctor,
     /// Bring the database to this version's schema, with no server running. `serve` does the same when it starts.
     Migrate(migrate::Options),
     /// Serve on loopback with no configuration at all: SQLite and a directory, a random token, commands to try.
@@ -50,6 +54,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&config),
         Command::CheckConfig => Ok(check_config::run(&config)),
+        Command::Doctor => doctor::run(&config),
         Command::Migrate(options) => migrate::run(&config, &options),
         Command::Dev(options) => dev::run(&options),
         Command::Keys(command) => keys::run(&command),

@@ -18,7 +18,7 @@ mod validate;
 mod values;
 mod wire;
 
-pub(crate) use self::wire::cached;
+pub(crate) use self::wire::{cached, network};
 pub use self::{
     load::{Loaded, load},
     problem::{ConfigError, Place, Problem},

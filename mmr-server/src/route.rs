@@ -6,7 +6,7 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 
 /// Number of endpoints.
-pub(crate) const ACTIONS: usize = 12;
+pub(crate) const ACTIONS: usize = 13;
 
 /// An endpoint with the parameters in its path, percent-decoded once and not validated: authentication comes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub(crate) enum Endpoint<'p> {
     FederationDownload(Cow<'p, str>),
     /// `GET /_matrix/federation/v1/media/thumbnail/{mediaId}`.
     FederationThumbnail(Cow<'p, str>),
+    /// `GET /_matrix/media/unstable/admin/federation/test/{serverName}`, as in matrix-media-repo.
+    AdminFederationTest(Cow<'p, str>),
     /// `GET /_matrix/client/v1/media/config` and its deprecated twin.
     Config,
     /// `GET /_matrix/client/versions`: the homeserver's answer, completed.
@@ -91,6 +93,9 @@ impl<'p> Endpoint<'p> {
                 _ => None,
             };
         }
+        if let Some(rest) = rest.strip_prefix("unstable/") {
+            return Self::parse_admin(rest.strip_prefix("io.t2bot.media/").unwrap_or(rest));
+        }
         let (version, rest) = rest.split_once('/')?;
         if !matches!(version, "v3" | "r0" | "v1") {
             return None;
@@ -104,6 +109,12 @@ impl<'p> Endpoint<'p> {
             },
             _ => Self::parse_media(Family::Legacy, rest),
         }
+    }
+
+    fn parse_admin(rest: &'p str) -> Option<Self> {
+        let server_name = rest.strip_prefix("admin/federation/test/")?;
+        (!server_name.is_empty() && !server_name.contains('/'))
+            .then(|| Self::AdminFederationTest(decode(server_name)))
     }
 
     fn parse_media(family: Family, rest: &'p str) -> Option<Self> {
@@ -138,9 +149,11 @@ impl<'p> Endpoint<'p> {
         match self {
             Self::Upload | Self::Create | Self::Logout { .. } => &[Method::POST],
             Self::Fill(_) => &[Method::PUT],
-            Self::Config | Self::Versions | Self::FederationDownload(_) | Self::FederationThumbnail(_) => {
-                &[Method::GET]
-            }
+            Self::Config
+            | Self::Versions
+            | Self::FederationDownload(_)
+            | Self::FederationThumbnail(_)
+            | Self::AdminFederationTest(_) => &[Method::GET],
             Self::Download(..) | Self::Thumbnail(..) | Self::Health => &[Method::GET, Method::HEAD],
         }
     }
@@ -160,6 +173,7 @@ impl<'p> Endpoint<'p> {
             Self::Health => (9, "healthz"),
             Self::FederationDownload(_) => (10, "federation_download"),
             Self::FederationThumbnail(_) => (11, "federation_thumbnail"),
+            Self::AdminFederationTest(_) => (12, "federation_test"),
         }
     }
 }
@@ -210,6 +224,8 @@ mod tests {
             ("/_matrix/federation/v1/media/download/b", "federation_download"),
             ("/_matrix/federation/v1/media/thumbnail/b", "federation_thumbnail"),
             ("/_matrix/federation/unstable/org.matrix.msc3916.v2/media/download/b", "federation_download"),
+            ("/_matrix/media/unstable/admin/federation/test/a.org", "federation_test"),
+            ("/_matrix/media/unstable/io.t2bot.media/admin/federation/test/a.org%3A8448", "federation_test"),
             ("/_matrix/client/versions", "client_versions"),
             ("/_matrix/client/r0/logout", "logout"),
             ("/_matrix/client/v3/logout/all", "logout_all"),

@@ -7,7 +7,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
-use mmr_core::MediaRepository;
+use mmr_core::{MediaRepository, backend::net::NetFederation};
 use ruma::{OwnedServerName, ServerName};
 
 use crate::{
@@ -34,6 +34,7 @@ pub(crate) struct Inner {
     pub(crate) use_forwarded_host: bool,
     pub(crate) stall_timeout: Duration,
     pub(crate) ready: Arc<dyn Readiness>,
+    pub(crate) network: Option<NetFederation>,
 }
 
 /// One homeserver as the routes see it.
@@ -68,6 +69,7 @@ pub struct MediaServiceBuilder {
     use_forwarded_host: bool,
     stall_timeout: Duration,
     ready: Arc<dyn Readiness>,
+    network: Option<NetFederation>,
 }
 
 #[derive(Debug)]
@@ -113,10 +115,16 @@ impl MediaServiceBuilder {
         self
     }
 
+    /// What administrators test federation with. Default: nothing, and the endpoint is unknown.
+    pub fn network(mut self, network: NetFederation) -> Self {
+        self.network = Some(network);
+        self
+    }
+
     /// Builds the service. With a single homeserver the `Host` header does not matter.
     #[must_use]
     pub fn build(self) -> MediaService {
-        let Self { repository, tenants, use_forwarded_host, stall_timeout, ready } = self;
+        let Self { repository, tenants, use_forwarded_host, stall_timeout, ready, network } = self;
         let tenants: HashMap<_, _> = tenants
             .into_iter()
             .map(|tenant| (tenant.name.as_str().to_ascii_lowercase(), Arc::new(tenant)))
@@ -125,7 +133,15 @@ impl MediaServiceBuilder {
             1 => tenants.values().next().cloned(),
             _ => None,
         };
-        MediaService(Arc::new(Inner { repository, tenants, only, use_forwarded_host, stall_timeout, ready }))
+        MediaService(Arc::new(Inner {
+            repository,
+            tenants,
+            only,
+            use_forwarded_host,
+            stall_timeout,
+            ready,
+            network,
+        }))
     }
 }
 
@@ -138,6 +154,7 @@ impl MediaService {
             use_forwarded_host: false,
             stall_timeout: Duration::from_mins(1),
             ready: Arc::new(AlwaysReady),
+            network: None,
         }
     }
 

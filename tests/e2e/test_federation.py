@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 import requests
+import yaml
 
+from harness import paths
 from harness.federation import Federation, Site
 from harness.http import MatrixHttp, Mxc, assert_error, describe
+from harness.mmr import OPERATOR
 from harness.media import noise, photo, picture_size
 
 pytestmark = pytest.mark.mmr_only("federation is tried between mmr and Synapse anyway")
@@ -189,6 +194,53 @@ def test_a_thumbnail_is_the_same_for_users_and_other_servers(federation: Federat
     theirs = _plain(origin).get(target, headers=headers)
     assert theirs.status_code == 200, describe(theirs)
     assert ours.content in theirs.content
+
+
+def test_administrators_see_where_a_server_is_found(federation: Federation) -> None:
+    here, there = federation.alpha, federation.synapse
+    path = f"/_matrix/media/unstable/admin/federation/test/{there.server_name}"
+    assert_error(here.user().get(path), 403, "M_FORBIDDEN")
+    answer = here.client(here.accounts.named(OPERATOR).token).get(path)
+    assert answer.status_code == 200, describe(answer)
+    body = answer.json()
+    assert body["hostname"] == there.server_name
+    assert body["base_url"] == f"https://{there.server_name}"
+    assert body["versions_response"]["server"]["name"] == "Synapse"
+
+
+def _doctor(site: Site, config: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [paths.mmr_binary(), "--config", config, "doctor"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=config.parent,
+    )
+
+
+def test_the_doctor_finds_that_the_homeserver_publishes_our_key(federation: Federation) -> None:
+    site = federation.alpha
+    assert site.mmr is not None
+    ran = _doctor(site, site.mmr.config)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert all(line.startswith("ok ") for line in ran.stdout.splitlines()), ran.stdout
+    assert "publishes the signing key" in ran.stdout
+
+
+def test_the_doctor_finds_a_key_that_nobody_publishes(
+    federation: Federation, tmp_path: Path
+) -> None:
+    site = federation.alpha
+    assert site.mmr is not None
+    key, config = tmp_path / "other.key", tmp_path / "media-repo.yaml"
+    subprocess.run([paths.mmr_binary(), "keys", "generate", "--output", key], check=True)
+    settings = yaml.safe_load(site.mmr.config.read_text())
+    settings["homeservers"][0]["signingKeyPath"] = str(key)
+    config.write_text(yaml.safe_dump(settings))
+    ran = _doctor(site, config)
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert "is not published" in ran.stdout
 
 
 def test_keys_are_published_by_the_homeserver_that_signs(federation: Federation) -> None:

@@ -34,7 +34,7 @@ impl Lab {
     }
 
     async fn with_policy(policy: ServerPolicy) -> Self {
-        let network = Arc::new(FakeFederation::new().with_stall_timeout(Duration::from_secs(60)));
+        let network = Arc::new(FakeFederation::new().with_stall_timeout(Duration::from_mins(1)));
         let clock = Arc::new(ManualClock::default());
         let server = TestServerBuilder {
             policy,
@@ -60,7 +60,7 @@ impl Lab {
     }
 
     async fn record(&self) -> Option<Arc<MediaRecord>> {
-        match self.server.store.lookup(&mxc()).await.unwrap() {
+        match self.server.store.lookup(&mxc()).await.expect("the store answers") {
             Lookup::Stored(record) => Some(record),
             _ => None,
         }
@@ -79,7 +79,7 @@ impl Lab {
 const TARGET: &str = "/_matrix/client/v1/media/download/origin.example/cat";
 
 fn mxc() -> Mxc {
-    Mxc::from_parts("origin.example", "cat").unwrap()
+    Mxc::from_parts("origin.example", "cat").expect("a valid name")
 }
 
 /// What comes until the end, and whether the end was one.
@@ -177,6 +177,21 @@ async fn a_range_of_a_body_of_unknown_length_waits_for_its_end() {
 }
 
 #[tokio::test]
+async fn a_player_that_asks_for_everything_does_not_wait_for_the_length() {
+    let (lab, gate) = (Lab::new().await, Gate::new());
+    let body = bytes(1, SIZE);
+    lab.answer(OriginMedia::new(body.clone()).undeclared().trouble(SIZE / 2, Trouble::Wait(gate.clone())));
+    let call = lab.server.client.call(Method::GET, TARGET).token(ALICE);
+    let response = call.header("Range", "bytes=0-").open().await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let mut arriving = response.into_body();
+    let start = first_bytes(&mut arriving).await;
+    gate.open();
+    let (rest, whole) = drain(arriving).await;
+    assert!(whole && [&start[..], &rest].concat() == body);
+}
+
+#[tokio::test]
 async fn a_fetch_that_fails_breaks_every_readers_connection() {
     for media in [OriginMedia::new(bytes(1, SIZE)), OriginMedia::new(bytes(1, SIZE)).undeclared()] {
         let lab = Lab::new().await;
@@ -265,7 +280,7 @@ async fn bytes_that_are_quarantined_here_do_not_come_in_by_another_name() {
 async fn quarantine(lab: &Lab, filter: MediaFilter) {
     let by = ruma::owned_user_id!("@mod:example.org");
     let verdict = Quarantine::Impose { by, at: Timestamp::EPOCH, only_origins: None };
-    lab.server.store.set_quarantine(&filter, &verdict).await.unwrap();
+    lab.server.store.set_quarantine(&filter, &verdict).await.expect("the store answers");
 }
 
 #[tokio::test]

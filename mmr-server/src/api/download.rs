@@ -34,8 +34,8 @@ pub(super) async fn download(
     let downloads = context.service.repository.downloads();
     match downloads.find(&request).await? {
         Found::Stored(record) => stored(context, &record, named).await,
-        // Which part that is, and whether it is there, can only be told at the end.
-        Found::Arriving(arrival) if arrival.declared_len().is_none() && is_partial(context) => {
+        // Which part that is can only be told at the end. A player that would take everything gets it as it comes.
+        Found::Arriving(arrival) if arrival.declared_len().is_none() && wants_part(context) => {
             stored(context, &downloads.describe(&request).await?, named).await
         }
         Found::Arriving(arrival) => arriving(context, &arrival, named.as_ref()),
@@ -48,7 +48,7 @@ async fn stored(context: Context<'_>, record: &Arc<MediaRecord>, file_name: Opti
     if respond::matches_any(headers, &etag) {
         return Ok(validated(StatusCode::NOT_MODIFIED, MediaBody::default(), etag));
     }
-    let (range, body) = if context.head.method == Method::GET {
+    let (range, body) = if is_get(context) {
         let wanted = match wanted_range(headers) {
             Some(range) if respond::range_is_current(headers, &etag) => range,
             _ => RangeRequest::Whole,
@@ -68,7 +68,7 @@ async fn stored(context: Context<'_>, record: &Arc<MediaRecord>, file_name: Opti
 fn arriving(context: Context<'_>, arrival: &Arrival, file_name: Option<&FileName>) -> Answer {
     let headers = &context.head.headers;
     let wanted = match wanted_range(headers) {
-        Some(range) if is_partial(context) => range,
+        Some(range) if is_get(context) && !headers.contains_key(header::IF_RANGE) => range,
         _ => RangeRequest::Whole,
     };
     let (range, body) = match arrival.part(wanted) {
@@ -78,7 +78,7 @@ fn arriving(context: Context<'_>, arrival: &Arrival, file_name: Option<&FileName
         }
         None => (None, MediaBody::of_unknown_length(arrival.whole())),
     };
-    let body = if context.head.method == Method::GET { body } else { MediaBody::default() };
+    let body = if is_get(context) { body } else { MediaBody::default() };
     let mut response = respond::response(StatusCode::OK, body);
     response.headers_mut().insert(header::CACHE_CONTROL, CACHE_CONTROL);
     describe(&mut response, arrival.content_type(), file_name.or(arrival.file_name()));
@@ -92,12 +92,15 @@ fn wanted_range(headers: &HeaderMap) -> Option<RangeRequest> {
     Some(RangeRequest::parse(headers.get(header::RANGE)?.to_str().ok()?))
 }
 
-/// Whether the client wants a part, whatever the validator.
-fn is_partial(context: Context<'_>) -> bool {
-    let headers = &context.head.headers;
+fn is_get(context: Context<'_>) -> bool {
     context.head.method == Method::GET
-        && !headers.contains_key(header::IF_RANGE)
-        && wanted_range(headers).is_some_and(|range| range != RangeRequest::Whole)
+}
+
+/// Whether the client wants less than everything, whatever the validator.
+fn wants_part(context: Context<'_>) -> bool {
+    let headers = &context.head.headers;
+    let everything = [None, Some(RangeRequest::Whole), Some(RangeRequest::From { first: 0, last: None })];
+    is_get(context) && !headers.contains_key(header::IF_RANGE) && !everything.contains(&wanted_range(headers))
 }
 
 /// Authentication comes before everything else about a request, its path included.

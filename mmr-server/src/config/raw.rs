@@ -12,9 +12,7 @@ use ruma::OwnedUserId;
 
 use self::{
     media::TaskPool,
-    planned::{
-        Archiving, Identicons, Pgo, Plugin, RateLimit, Redis, Retention, Sentry, UrlPreviews,
-    },
+    planned::{Archiving, Identicons, Pgo, Plugin, RateLimit, Redis, Retention, Sentry, UrlPreviews},
 };
 pub(super) use self::{
     media::{Downloads, Thumbnails, Uploads},
@@ -42,7 +40,7 @@ section! {
         /// The homeservers that are served.
         "homeservers" => homeservers: Vec<Located<Homeserver>> = Vec::new(), Used Global;
         /// User ids with rights over the whole repository.
-        "admins" => admins: Vec<OwnedUserId> = Vec::new(), Planned Global;
+        "admins" => admins: Vec<OwnedUserId> = Vec::new(), Used Global;
         /// A token with administrator's rights on every host.
         "sharedSecretAuth" => shared_secret_auth: SharedSecret = SharedSecret::default(), Planned Global;
         /// Checking access tokens.

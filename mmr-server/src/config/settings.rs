@@ -1,6 +1,11 @@
 //! What a configuration means: checked, typed, without defaults left to fill in.
 
-use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use mmr_core::policy::ServerPolicy;
@@ -28,6 +33,8 @@ pub struct Settings {
     pub network: NetworkSettings,
     /// The homeservers.
     pub homeservers: Vec<HomeserverSettings>,
+    /// Users with rights over the whole repository.
+    pub admins: HashSet<OwnedUserId>,
     /// Host and port of the listener for metrics.
     pub metrics: Option<(String, u16)>,
     /// Keys that the file sets although they have no effect in this version.

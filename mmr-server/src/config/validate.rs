@@ -15,7 +15,10 @@ use super::{
     LogSettings, NetworkSettings, Place, Settings,
     load::missing_place,
     problem::Report,
-    raw::{AccessTokens, DatastoreEntry, Downloads, Egress, Federation, Homeserver, Main, Repo, Thumbnails, Uploads},
+    raw::{
+        AccessTokens, DatastoreEntry, Downloads, Egress, Federation, Homeserver, Main, Repo, Thumbnails,
+        Uploads,
+    },
     schema::Located,
     values::{DatastoreKind, DatastoreType},
 };
@@ -46,7 +49,7 @@ pub(super) fn validate(
         );
     }
     let homeservers: Vec<_> = hosts.into_iter().filter_map(|host| homeserver(host, &main, report)).collect();
-    let Main { repo, metrics, downloads, thumbnails, federation, egress, .. } = main;
+    let Main { repo, metrics, downloads, thumbnails, federation, egress, admins, .. } = main;
     Some(Settings {
         http: http(&repo),
         log: log(repo),
@@ -56,6 +59,7 @@ pub(super) fn validate(
         render: render(&thumbnails),
         network: network(federation, egress),
         homeservers,
+        admins: admins.into_iter().collect(),
         metrics: metrics.enabled.then_some((metrics.bind_address.0, metrics.port)),
         unsupported,
     })

@@ -18,13 +18,14 @@ use mmr_core::{
     types::{DatastoreId, MediaKind, Mxc},
 };
 
+use ruma::OwnedUserId;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::{
     DatabaseSettings, DatastoreKind, DatastoreSettings, HomeserverSettings, NetworkSettings, Settings,
 };
 use crate::{
-    auth::{AppServices, Authenticator, Homeserver, TokenCache},
+    auth::{Admins, AppServices, Authenticator, Homeserver, TokenCache},
     service::{MediaService, Readiness, Tenant},
 };
 
@@ -66,10 +67,11 @@ pub async fn wire(settings: &Settings) -> anyhow::Result<Wired> {
     let mut builder = MediaService::builder(Arc::clone(&repository))
         .stall_timeout(settings.http.limits.stall_timeout)
         .use_forwarded_host(settings.http.use_forwarded_host)
-        .readiness(Arc::new(StoreAnswers(shared)));
+        .readiness(Arc::new(StoreAnswers(shared)))
+        .network(NetFederation::clone(&federation));
     let mut tokens = Vec::new();
     for host in &settings.homeservers {
-        let tenant = tenant(host, &background)?;
+        let tenant = tenant(host, &settings.admins, &background)?;
         tokens.extend(tenant.tokens.clone());
         builder = builder.tenant(tenant);
     }
@@ -100,9 +102,9 @@ pub(crate) fn network(settings: &Settings) -> anyhow::Result<NetFederation> {
     let NetworkSettings { ca_file, domains, allowed_networks, nameservers } = settings.network.clone();
     let extra_roots = match &ca_file {
         None => Vec::new(),
-        Some(path) => CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect)
-            .with_context(|| format!("federation.caFile: no certificates in PEM form in {}", path.display()))?,
+        Some(path) => CertificateDer::pem_file_iter(path).and_then(Iterator::collect).with_context(|| {
+            format!("federation.caFile: no certificates in PEM form in {}", path.display())
+        })?,
     };
     let options = NetOptions {
         egress: EgressPolicy::new(allowed_networks),
@@ -168,7 +170,11 @@ async fn require_known_datastores(store: &SqliteStore, settings: &[DatastoreSett
     Ok(())
 }
 
-fn tenant(host: &HomeserverSettings, background: &Background) -> anyhow::Result<Tenant> {
+fn tenant(
+    host: &HomeserverSettings,
+    admins: &HashSet<OwnedUserId>,
+    background: &Background,
+) -> anyhow::Result<Tenant> {
     let homeserver =
         Homeserver::new(&host.cs_api, host.timeout).with_context(|| format!("homeserver {}", host.name))?;
     let homeserver = Arc::new(homeserver);
@@ -177,6 +183,9 @@ fn tenant(host: &HomeserverSettings, background: &Background) -> anyhow::Result<
     let mut authenticator: Arc<dyn Authenticator> = Arc::new(tokens.clone());
     if !host.app_services.is_empty() {
         authenticator = Arc::new(AppServices::new(host.app_services.clone(), authenticator));
+    }
+    if !admins.is_empty() {
+        authenticator = Arc::new(Admins::new(admins.clone(), authenticator));
     }
     let mut tenant = Tenant::new(host.name.clone(), authenticator);
     tenant.homeserver = Some(homeserver);

@@ -47,6 +47,10 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "M_GUEST_ACCESS_FORBIDDEN", "Guests may only download media")
     }
 
+    pub(crate) fn forbidden(why: &'static str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "M_FORBIDDEN", why)
+    }
+
     pub(crate) fn bad_param(name: &str, accepted: &str) -> Self {
         let error = format!("Query parameter {name} must be {accepted}");
         Self::new(StatusCode::BAD_REQUEST, "M_INVALID_PARAM", error)

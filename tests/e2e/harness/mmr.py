@@ -16,6 +16,8 @@ from .synapse import MAX_UPLOAD_BYTES, Synapse
 
 TOKEN_CACHE_SECONDS = 300
 HOMESERVER_TIMEOUT_SECONDS = 2
+# The local part of the repository's administrator.
+OPERATOR = "operator"
 
 
 class Mmr:
@@ -45,7 +47,7 @@ class Mmr:
             settings[block] = {**settings.get(block, {}), **keys}
         if signing_key is not None:
             settings["homeservers"][0]["signingKeyPath"] = str(signing_key)
-        path = directory / "media-repo.yaml"
+        self.config = path = directory / "media-repo.yaml"
         path.write_text(yaml.safe_dump(settings))
         self.process = Process(
             name,
@@ -86,6 +88,7 @@ class Mmr:
                     "opts": {"path": str(self.blobs)},
                 }
             ],
+            "admins": [f"@{OPERATOR}:{homeserver.server_name}"],
             "accessTokens": {"maxCacheTimeSeconds": TOKEN_CACHE_SECONDS},
             "uploads": {"maxBytes": MAX_UPLOAD_BYTES},
             "timeouts": {"clientServerTimeoutSeconds": HOMESERVER_TIMEOUT_SECONDS},

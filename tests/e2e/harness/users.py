@@ -34,7 +34,10 @@ class Accounts:
 
     def new(self, prefix: str = "user", *, admin: bool = False) -> User:
         """Registers an account that no other test has."""
-        localpart = f"{prefix}{next(_numbers)}"
+        return self.named(f"{prefix}{next(_numbers)}", admin=admin)
+
+    def named(self, localpart: str, *, admin: bool = False) -> User:
+        """Registers this very account."""
         password = f"password of {localpart}"
         nonce = self._homeserver.get("/_synapse/admin/v1/register").json()["nonce"]
         parts = (nonce, localpart, password, "admin" if admin else "notadmin")

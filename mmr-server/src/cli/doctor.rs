@@ -1,0 +1,88 @@
+//! `mmr-server doctor`.
+
+use std::{path::Path, process::ExitCode};
+
+use anyhow::Context as _;
+use mmr_core::backend::net::{NetFederation, SigningKeys};
+use serde::Deserialize;
+
+use crate::{
+    auth::Homeserver,
+    config::{self, HomeserverSettings, Loaded, Settings},
+};
+
+pub(super) fn run(config: &Path) -> anyhow::Result<ExitCode> {
+    let path = config::path_or_environment(config);
+    let Loaded { settings, .. } = config::load(&path)?;
+    let healthy = super::serve::runtime()?.block_on(examine(&settings))?;
+    Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn examine(settings: &Settings) -> anyhow::Result<bool> {
+    let network = config::network(settings)?;
+    let mut healthy = true;
+    for host in &settings.homeservers {
+        healthy &=
+            report(&format!("{}: client-server API at {}", host.name, host.cs_api), answers(host).await);
+        if let Some(path) = &host.signing_keys {
+            let what = format!("{}: publishes the signing key of {}", host.name, path.display());
+            healthy &= report(&what, publishes(&network, host, path).await);
+        } else {
+            println!("-     {}: no signingKeyPath, so no authenticated media of other servers", host.name);
+        }
+    }
+    for datastore in &settings.datastores {
+        let what = format!("datastore {}: {} takes files", datastore.id, datastore.path.display());
+        healthy &= report(&what, takes_files(&datastore.path));
+    }
+    Ok(healthy)
+}
+
+fn report(what: &str, outcome: anyhow::Result<()>) -> bool {
+    match outcome {
+        Ok(()) => println!("ok    {what}"),
+        Err(error) => {
+            println!("FAIL  {what}: {error:#}");
+            return false;
+        }
+    }
+    true
+}
+
+async fn answers(host: &HomeserverSettings) -> anyhow::Result<()> {
+    let answer = Homeserver::new(&host.cs_api, host.timeout)?.versions(None).await?;
+    anyhow::ensure!(answer.status.is_success(), "it answers {}; see homeservers[].csApi", answer.status);
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Published {
+    verify_keys: std::collections::HashMap<String, VerifyKey>,
+}
+
+#[derive(Deserialize)]
+struct VerifyKey {
+    key: String,
+}
+
+/// Others check our requests with what the homeserver publishes. Asked for the way others do it: by federation.
+async fn publishes(network: &NetFederation, host: &HomeserverSettings, path: &Path) -> anyhow::Result<()> {
+    let keys = SigningKeys::parse(&std::fs::read_to_string(path)?)?;
+    let ours = keys.first();
+    let answer = network.published_keys(&host.name).await.context("its keys cannot be fetched")?;
+    let published: Published =
+        serde_json::from_slice(&answer).context("its keys are no JSON of that kind")?;
+    match published.verify_keys.get(ours.id()) {
+        Some(published) if published.key == ours.public_key() => Ok(()),
+        Some(_) => anyhow::bail!("{} is published with another public key", ours.id()),
+        None => anyhow::bail!(
+            "{} is not published; add it to the homeserver's key file (`mmr-server keys combine`)",
+            ours.id()
+        ),
+    }
+}
+
+fn takes_files(directory: &Path) -> anyhow::Result<()> {
+    tempfile::tempfile_in(directory)?;
+    Ok(())
+}
