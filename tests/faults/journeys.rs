@@ -5,10 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use mmr_core::{
     Error, MediaRepository, Result,
-    download::DownloadRequest,
+    download::{DownloadRequest, Found},
     store::{MediaFilter, MediaIndex as _, Quarantine, Signal},
     stream::ByteStream,
-    testing::images,
+    testing::{federation_suite::OriginMedia, images},
     types::{
         Caller, ContentType, FileName, Method, Mxc, RangeRequest, ThumbnailRequest, ThumbnailSpec, Timestamp,
     },
@@ -37,6 +37,9 @@ pub(crate) enum Journey {
     ThumbnailOfSmallPicture,
     RemoveAndCollect,
     Quarantine,
+    Fetch,
+    FetchKnownBytes,
+    FetchByTwoNodes,
 }
 
 pub(crate) fn server() -> OwnedServerName {
@@ -102,7 +105,36 @@ pub(crate) async fn run(journey: Journey, repository: &MediaRepository, world: &
         Journey::ThumbnailOfSmallPicture => thumbnail(repository, &existing(world, "small").await).await,
         Journey::RemoveAndCollect => remove_and_collect(repository, world).await,
         Journey::Quarantine => quarantine(repository, world).await,
+        Journey::Fetch => fetch(repository, world, remote_bytes()).await,
+        Journey::FetchKnownBytes => fetch(repository, world, old_bytes()).await,
+        Journey::FetchByTwoNodes => {
+            let other = world.healthy();
+            let (one, another) =
+                tokio::join!(fetch(repository, world, remote_bytes()), fetch(&other, world, remote_bytes()),);
+            other.shutdown(Duration::from_secs(10)).await;
+            another.expect("one node's failure is not the other's");
+            one
+        }
     }
+}
+
+/// Longer than what readers do not get before all of it is here.
+fn remote_bytes() -> Bytes {
+    (0..=250).cycle().take(300_000).collect::<Vec<u8>>().into()
+}
+
+/// I3 and more: whoever reads a file while it arrives gets all of it or an error, and then it is stored.
+async fn fetch(repository: &MediaRepository, world: &World, body: Bytes) -> Result<()> {
+    let mxc = Mxc::from_parts("origin.example", "cat").expect("a valid name");
+    world.network.answer(mxc.clone(), OriginMedia::new(body.clone()));
+    if let Found::Arriving(arrival) = repository.downloads().find(&download(&mxc)).await? {
+        let got = arrival.whole().collect_up_to(u64::MAX).await?;
+        assert!(got == body, "a fetch ended early without an error");
+    }
+    let again = read(repository, &mxc, "").await?;
+    assert!(again == body, "{} of {} bytes were stored", again.len(), body.len());
+    assert!(read(&world.healthy(), &mxc, "").await.expect("what was stored is readable") == body);
+    Ok(())
 }
 
 async fn upload(repository: &MediaRepository, by: OwnedUserId, name: &str, body: Bytes) -> Result<Mxc> {

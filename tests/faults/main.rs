@@ -64,6 +64,9 @@ journeys! {
     a_picture_as_its_own_thumbnail_survives_any_failure: ThumbnailOfSmallPicture;
     removing_and_collecting_survives_any_failure: RemoveAndCollect;
     a_quarantine_survives_any_failure: Quarantine;
+    a_fetch_survives_any_failure: Fetch;
+    a_fetch_of_known_bytes_survives_any_failure: FetchKnownBytes;
+    the_same_fetch_by_two_nodes_survives_any_failure: FetchByTwoNodes;
 }
 
 #[tokio::test]

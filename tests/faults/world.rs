@@ -11,11 +11,13 @@ use mmr_core::{
     },
     clock::{Clock as _, SystemClock},
     datastore::{Datastore, Datastores},
+    federation::Federation,
     policy::{Policies, ServerPolicy},
     store::{MediaFilter, MediaStore, Page},
     testing::{
         ManualClock,
-        fault::{FaultPlan, FaultyDatastore, FaultyStore},
+        fault::{FaultPlan, FaultyDatastore, FaultyFederation, FaultyStore},
+        federation_suite::FakeFederation,
     },
     types::{DatastoreId, Hasher, Lookup},
 };
@@ -34,6 +36,7 @@ pub(crate) enum Kind {
 pub(crate) struct World {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) clock: ManualClock,
+    pub(crate) network: Arc<FakeFederation>,
     datastore: Arc<ObjectStoreDatastore>,
     directory: Option<Scratch>,
 }
@@ -49,8 +52,13 @@ impl World {
             }
         };
         let clock = ManualClock::at(SystemClock.now());
-        let world =
-            Self { store: Arc::new(MemoryStore::new()), clock, datastore: Arc::new(datastore), directory };
+        let world = Self {
+            store: Arc::new(MemoryStore::new()),
+            clock,
+            network: Arc::new(FakeFederation::new()),
+            datastore: Arc::new(datastore),
+            directory,
+        };
         journeys::prepare(&world).await;
         world
     }
@@ -60,6 +68,7 @@ impl World {
         let store: Arc<dyn MediaStore> = Arc::<MemoryStore>::clone(&self.store);
         let datastore: Arc<dyn Datastore> = Arc::<ObjectStoreDatastore>::clone(&self.datastore);
         let datastore = Arc::new(FaultyDatastore::new(datastore, plan.clone()));
+        let network: Arc<dyn Federation> = Arc::<FakeFederation>::clone(&self.network);
         let id = DatastoreId::parse("main").expect("a datastore id");
         let policies = Policies::single(journeys::server(), ServerPolicy::default());
         MediaRepository::builder(
@@ -68,6 +77,7 @@ impl World {
             policies,
         )
         .clock(Arc::new(self.clock.clone()))
+        .federation(Arc::new(FaultyFederation::new(network, plan.clone())))
         .build()
     }
 

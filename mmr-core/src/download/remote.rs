@@ -155,6 +155,11 @@ impl Remote {
         if restriction.is_some() {
             return Err(FederationError::Denied("the origin restricts who may see it".to_owned()).into());
         }
+        // Promised by the seam, and held to here: what is stored short stays short.
+        let body = match len {
+            Some(len) => body.of_length(len),
+            None => body,
+        };
         let mut spool = self.spool(len).await;
         if let Some(spool) = &spool {
             let (content_type, file_name) = (content_type.clone(), file_name.clone());
