@@ -14,8 +14,9 @@ import yaml
 from harness import paths
 from harness.federation import Federation, Site
 from harness.http import MatrixHttp, Mxc, assert_error, describe
-from harness.mmr import OPERATOR
 from harness.media import noise, photo, picture_size
+from harness.mmr import OPERATOR
+from harness.origin import SlowOrigin
 
 pytestmark = pytest.mark.mmr_only("federation is tried between mmr and Synapse anyway")
 
@@ -241,6 +242,45 @@ def test_the_doctor_finds_a_key_that_nobody_publishes(
     ran = _doctor(site, config)
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert "is not published" in ran.stdout
+
+
+def test_media_is_readable_while_it_arrives(federation: Federation) -> None:
+    data = noise(4_000_000, seed=212)
+    reader = federation.alpha.user()
+    with SlowOrigin(federation.certificates, data) as origin:
+        url = f"/_matrix/client/v1/media/download/{origin.server_name}/slow"
+        with reader.stream(url) as answer:
+            assert answer.status_code == 200
+            chunks = answer.iter_content(100_000)
+            got = next(chunks)
+            assert not origin.release.is_set()
+            assert got == data[: len(got)]
+            origin.release.set()
+            assert got + b"".join(chunks) == data
+        assert origin.requests == 1
+
+
+def test_a_fetch_that_is_killed_leaves_nothing_half_behind(federation: Federation) -> None:
+    data = noise(4_000_000, seed=213)
+    site = federation.alpha
+    assert site.mmr is not None
+    reader = site.user()
+    stored = {path: path.stat().st_size for path in site.mmr.stored_files()}
+    with SlowOrigin(federation.certificates, data) as origin:
+        mxc = Mxc(origin.server_name, "killed")
+        with reader.stream(f"/_matrix/client/v1/media/download/{mxc.path}") as answer:
+            next(answer.iter_content(100_000))
+            assert origin.half_sent.wait(20)
+            site.mmr.process.kill()
+        site.mmr.process.start()
+        # Nobody has recorded it, so that it is asked for again, and comes whole.
+        origin.release.set()
+        answer = reader.download(mxc)
+        assert answer.status_code == 200, describe(answer)
+        assert answer.content == data
+        assert origin.requests == 2
+    new = [p for p in site.mmr.stored_files() if p not in stored and "#" not in p.name]
+    assert [path.stat().st_size for path in new] == [len(data)]
 
 
 def test_keys_are_published_by_the_homeserver_that_signs(federation: Federation) -> None:

@@ -97,6 +97,8 @@ class Federation:
     alpha: Site
     beta: Site
     synapse: Site
+    certificates: Path
+    """Directory with a trusted certificate for localhost and its key."""
 
 
 class _Tls:
@@ -124,7 +126,7 @@ def running_federation() -> Iterator[Federation]:
             _site(running, name, own_media, tls, directory / name)
             for name, own_media in names.items()
         ]
-        yield Federation(*sites)
+        yield Federation(*sites, certificates=directory / "alpha")
 
 
 def _site(running: ExitStack, name: str, own_media: bool, tls: _Tls, directory: Path) -> Site:

@@ -99,6 +99,14 @@ class MatrixHttp:
             allow_redirects=False,
         )
 
+    def stream(self, path: str) -> requests.Response:
+        """GET whose body is read as it comes; to be used in a `with`."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        if self._host is not None:
+            headers["Host"] = self._host
+        url = self.base + path
+        return self._session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+
     def get(self, path: str, **options: Unpack[Options]) -> requests.Response:
         """GET."""
         return self.request("GET", path, **options)
