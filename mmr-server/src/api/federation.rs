@@ -3,10 +3,14 @@
 //!
 //! `Range` and conditions are ignored, since nobody has said what they would mean for a body of several parts.
 
+use http::{HeaderValue, header};
 use mmr_core::{
+    backend::net::XMatrix,
     download::DownloadRequest,
+    federation::FederationError,
     types::{Caller, RangeRequest},
 };
+use ruma::ServerName;
 
 use super::{Answer, Context, parse_mxc, query, thumbnail as client};
 use crate::{
@@ -40,6 +44,10 @@ async fn request(context: Context<'_>, media_id: &str) -> Result<DownloadRequest
         tracing::debug!(error = cause, "a request of another server was refused");
         ApiError::unsigned(&error)
     })?;
+    if !is_for(context.head.headers.get_all(header::AUTHORIZATION), context.tenant.server_name()) {
+        let why = "the request is signed for another homeserver than the one it was sent to".to_owned();
+        return Err(ApiError::unsigned(&FederationError::BadSignature(why)));
+    }
     let wait = query::wait(context.query())?;
     let server = context.tenant.name.clone();
     let path = MediaPath { server_name: server.as_str().into(), media_id: media_id.into() };
@@ -50,4 +58,31 @@ async fn request(context: Context<'_>, media_id: &str) -> Result<DownloadRequest
         wait,
         remote: false,
     })
+}
+
+/// Whether signatures that name a destination name this one. The network knows all homeservers that are served here, not
+/// which of them was addressed.
+fn is_for<'h>(signatures: impl IntoIterator<Item = &'h HeaderValue>, server: &ServerName) -> bool {
+    let signatures = signatures.into_iter().filter_map(|value| XMatrix::parse(value.as_bytes()).ok());
+    signatures.filter_map(|signature| signature.destination).all(|destination| destination == server)
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::server_name;
+
+    use super::*;
+
+    #[test]
+    fn a_signature_for_one_homeserver_is_none_for_another() {
+        for (destination, expected) in
+            [(",destination=\"a.org\"", true), ("", true), (",destination=b.org", false)]
+        {
+            let text =
+                format!("X-Matrix origin=c.org,key=\"ed25519:1\",sig=\"{}\"{destination}", "A".repeat(86));
+            let header = HeaderValue::try_from(text).unwrap();
+            assert!(XMatrix::parse(header.as_bytes()).is_ok());
+            assert_eq!(is_for([&header], server_name!("a.org")), expected, "{destination}");
+        }
+    }
 }
