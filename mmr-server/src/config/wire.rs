@@ -92,8 +92,8 @@ impl Wired {
 pub(crate) fn cached(datastore: Arc<dyn Datastore>, bytes: u64) -> Arc<dyn Datastore> {
     match bytes {
         0 => datastore,
-        // No object may push out more than a sixteenth of the others.
-        _ => Arc::new(CachedDatastore::new(datastore, bytes, bytes / 16)),
+        // No object may push out more than an eighth of the others.
+        _ => Arc::new(CachedDatastore::new(datastore, bytes, bytes / 8)),
     }
 }
 
