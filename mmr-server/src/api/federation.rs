@@ -43,5 +43,11 @@ async fn request(context: Context<'_>, media_id: &str) -> Result<DownloadRequest
     let wait = query::wait(context.query())?;
     let server = context.tenant.name.clone();
     let path = MediaPath { server_name: server.as_str().into(), media_id: media_id.into() };
-    Ok(DownloadRequest { mxc: parse_mxc(&path)?, caller: Caller::Server(origin), server, wait, remote: false })
+    Ok(DownloadRequest {
+        mxc: parse_mxc(&path)?,
+        caller: Caller::Server(origin),
+        server,
+        wait,
+        remote: false,
+    })
 }

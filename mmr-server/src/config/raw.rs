@@ -12,9 +12,7 @@ use ruma::OwnedUserId;
 
 use self::{
     media::TaskPool,
-    planned::{
-        Archiving, Identicons, Pgo, Plugin, RateLimit, Redis, Retention, Sentry, UrlPreviews,
-    },
+    planned::{Archiving, Identicons, Pgo, Plugin, RateLimit, Redis, Retention, Sentry, UrlPreviews},
 };
 pub(super) use self::{
     media::{Downloads, Thumbnails, Uploads},

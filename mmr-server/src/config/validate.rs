@@ -15,7 +15,10 @@ use super::{
     LogSettings, NetworkSettings, Place, Settings,
     load::missing_place,
     problem::Report,
-    raw::{AccessTokens, DatastoreEntry, Downloads, Egress, Federation, Homeserver, Main, Repo, Thumbnails, Uploads},
+    raw::{
+        AccessTokens, DatastoreEntry, Downloads, Egress, Federation, Homeserver, Main, Repo, Thumbnails,
+        Uploads,
+    },
     schema::Located,
     values::{DatastoreKind, DatastoreType},
 };

@@ -100,9 +100,9 @@ pub(crate) fn network(settings: &Settings) -> anyhow::Result<NetFederation> {
     let NetworkSettings { ca_file, domains, allowed_networks, nameservers } = settings.network.clone();
     let extra_roots = match &ca_file {
         None => Vec::new(),
-        Some(path) => CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect)
-            .with_context(|| format!("federation.caFile: no certificates in PEM form in {}", path.display()))?,
+        Some(path) => CertificateDer::pem_file_iter(path).and_then(Iterator::collect).with_context(|| {
+            format!("federation.caFile: no certificates in PEM form in {}", path.display())
+        })?,
     };
     let options = NetOptions {
         egress: EgressPolicy::new(allowed_networks),

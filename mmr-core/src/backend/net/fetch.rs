@@ -176,7 +176,8 @@ impl Fetch<'_> {
         }
         let framed = body::is_framed(&response);
         let body = body::stream(response.into_body(), self.bounds.stall_timeout);
-        let Mixed { json, headers, before, body } = mixed::open(&boundary, framed, body).await.map_err(mixed_error)?;
+        let Mixed { json, headers, before, body } =
+            mixed::open(&boundary, framed, body).await.map_err(mixed_error)?;
         let restriction = json
             .get("restrictions")
             .or_else(|| json.get("org.matrix.msc3911.restrictions"))
@@ -198,8 +199,7 @@ impl Fetch<'_> {
     async fn follow(&self, url: Url, part: Option<&HeaderMap>) -> Result<RemoteMedia, FederationError> {
         let mut url = url;
         for _ in 0..MAX_HOPS {
-            let response =
-                self.client.get_url(&url, self.headers.clone(), self.request.timeout).await?;
+            let response = self.client.get_url(&url, self.headers.clone(), self.request.timeout).await?;
             let status = response.status();
             if status.is_redirection() {
                 let next = header_text(response.headers(), &header::LOCATION)
@@ -211,7 +211,11 @@ impl Fetch<'_> {
                 let host = url.host_str().unwrap_or_default();
                 let answered = format!("{host}, where the origin keeps the file, answered {status}");
                 let later = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
-                return Err(if later { FederationError::Unreachable(answered.into()) } else { protocol(&answered) });
+                return Err(if later {
+                    FederationError::Unreachable(answered.into())
+                } else {
+                    protocol(&answered)
+                });
             }
             let mut media = self.open_plain(response)?;
             if let Some(part) = part {
@@ -252,13 +256,13 @@ fn within(len: Option<u64>, limit: u64, body: ByteStream) -> Result<ByteStream, 
 
 /// An absolute URL: what it would be relative to is not what the client asked for.
 fn location(headers: &HeaderMap) -> Result<Url, FederationError> {
-    let text =
-        header_text(headers, &header::LOCATION).ok_or_else(|| protocol("a redirect leads nowhere"))?;
+    let text = header_text(headers, &header::LOCATION).ok_or_else(|| protocol("a redirect leads nowhere"))?;
     Url::parse(&text).map_err(|_| protocol("a redirect leads to no absolute URL"))
 }
 
 fn content_type_of(headers: &HeaderMap) -> ContentType {
-    header_text(headers, &header::CONTENT_TYPE).map_or_else(ContentType::default, |text| ContentType::new(&text))
+    header_text(headers, &header::CONTENT_TYPE)
+        .map_or_else(ContentType::default, |text| ContentType::new(&text))
 }
 
 fn file_name_of(headers: &HeaderMap) -> Option<FileName> {
