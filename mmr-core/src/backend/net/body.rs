@@ -28,12 +28,11 @@ pub(super) fn declared_len(body: &Incoming) -> Option<u64> {
 
 /// Whether the end of the body can be told from the end of a connection that broke.
 pub(super) fn is_framed(response: &Response<Incoming>) -> bool {
-    // Only the last of the transfer codings frames.
-    let coding = response.headers().get_all(header::TRANSFER_ENCODING).iter().next_back();
-    let coding = coding.and_then(|value| value.as_bytes().rsplit(|&byte| byte == b',').next());
-    response.version() == Version::HTTP_2
-        || declared_len(response.body()).is_some()
-        || coding.is_some_and(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
+    // No other coding was asked for, and none but this one has an end.
+    let mut codings = response.headers().get_all(header::TRANSFER_ENCODING).iter();
+    let is_chunked = codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+        && codings.next().is_none();
+    response.version() == Version::HTTP_2 || declared_len(response.body()).is_some() || is_chunked
 }
 
 /// Whether the bytes are not those that are meant: nobody was asked to compress.

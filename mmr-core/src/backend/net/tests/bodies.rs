@@ -85,9 +85,9 @@ async fn silence_within_an_error_is_given_up() {
 #[tokio::test]
 async fn an_error_as_long_as_a_page_is_no_json() {
     let page = "<html>".repeat(50_000);
-    let peer = Peer::new(move |seen| match seen.target.starts_with("/_matrix/media") {
-        true => Reply::body("old"),
-        false => status(404, &page),
+    let peer = Peer::new(move |seen| {
+        let known = seen.target.starts_with("/_matrix/media/v3/");
+        if known { Reply::body("old") } else { status(404, &page) }
     })
     .await;
     assert_eq!(peer.fetch_bytes().await.unwrap(), "old");
@@ -152,13 +152,16 @@ async fn media_with_a_last_boundary_needs_no_length() {
 
 #[tokio::test]
 async fn a_plain_answer_that_ends_with_its_connection_is_refused() {
-    let world = World::new().await;
-    let file = Origin::start_raw(world.ca.issue(&["file.test"]), "HTTP/1.0 200 OK\r\n\r\nmedia").await;
-    world.dns.address_of("file.test", "127.0.0.1");
-    let location = format!("Location: https://file.test:{}/\r\n", file.port());
-    let origin = Origin::start(world.ca.issue(&[SERVER]), move |_| mixed(&location, "")).await;
-    let error = Peer::of(world, origin).fetch().await.unwrap_err();
-    assert_eq!(error.to_string(), "the origin broke the protocol: the answer does not say where it ends");
+    for head in ["HTTP/1.0 200 OK", "HTTP/1.1 200 OK", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip"] {
+        let world = World::new().await;
+        let answer = format!("{head}\r\n\r\nmedia");
+        let file = Origin::start_raw(world.ca.issue(&["file.test"]), answer).await;
+        world.dns.address_of("file.test", "127.0.0.1");
+        let location = format!("Location: https://file.test:{}/\r\n", file.port());
+        let origin = Origin::start(world.ca.issue(&[SERVER]), move |_| mixed(&location, "")).await;
+        let error = Peer::of(world, origin).fetch().await.unwrap_err().to_string();
+        assert!(error.ends_with("the answer does not say where it ends"), "{head}: {error}");
+    }
 }
 
 /// Whether an origin with this certificate gets no request.

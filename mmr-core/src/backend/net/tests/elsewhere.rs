@@ -11,7 +11,7 @@ use super::{
     peer::{LIMIT, PATH, Peer, before, federation, key, kind, mixed, mixed_text, status},
     world::{SERVER, World},
 };
-use crate::stream::StreamError;
+use crate::{stream::StreamError, types::FileName};
 
 /// An origin whose media lies at `location`, which may begin with `$` for itself, and that gives `file` there.
 async fn peer(location: &'static str, file: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Peer {
@@ -231,7 +231,7 @@ async fn names_are_read_in_all_forms() {
         let peer =
             Peer::new(move |_| mixed(&format!("Content-Disposition: {disposition}\r\n"), "media")).await;
         let media = peer.fetch().await.unwrap();
-        assert_eq!(media.file_name.as_ref().map(|name| name.as_str()), expected, "{disposition}");
+        assert_eq!(media.file_name.as_ref().map(FileName::as_str), expected, "{disposition}");
     }
 }
 

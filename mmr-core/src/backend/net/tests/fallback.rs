@@ -90,9 +90,9 @@ async fn any_other_refusal_is_final() {
 
 #[tokio::test]
 async fn a_refusal_of_a_deprecated_endpoint_is_final_too() {
-    let peer = Peer::new(|seen| match seen.target.starts_with("/_matrix/media/v3/") {
-        true => status(404, r#"{"errcode":"M_NOT_FOUND"}"#),
-        false => status(404, ""),
+    let peer = Peer::new(|seen| {
+        let known = seen.target.starts_with("/_matrix/media/v3/");
+        status(404, if known { r#"{"errcode":"M_NOT_FOUND"}"# } else { "" })
     })
     .await;
     assert_eq!(kind(&peer.fetch().await.unwrap_err()), "not found");

@@ -1,7 +1,7 @@
 //! Requests of others, whose keys are fetched to know them.
 
 use http::{Method, header::AUTHORIZATION, request::Parts};
-use ruma::OwnedServerName;
+use ruma::{OwnedServerName, ServerName};
 
 use super::{
     super::{SigningKey, XMatrix},
@@ -30,13 +30,13 @@ async fn peer_with(key: SigningKey) -> Peer {
     peer(move |seen, clock| Reply::body(published(&seen.host, &key, clock.now()))).await
 }
 
-fn signed_by(server: OwnedServerName) -> Parts {
-    let header = XMatrix::sign(&key(), &server, name(HERE), &Method::GET, TARGET).to_header();
+fn signed_by(server: &ServerName) -> Parts {
+    let header = XMatrix::sign(&key(), server, name(HERE), &Method::GET, TARGET).to_header();
     http::Request::get(TARGET).header(AUTHORIZATION, header).body(()).unwrap().into_parts().0
 }
 
 async fn authenticate(peer: &Peer) -> Result<OwnedServerName, FederationError> {
-    peer.federation.authenticate(&signed_by(peer.name())).await
+    peer.federation.authenticate(&signed_by(&peer.name())).await
 }
 
 #[tokio::test]
