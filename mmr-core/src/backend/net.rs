@@ -15,6 +15,7 @@ mod federation;
 mod fetch;
 mod guard;
 mod keys;
+mod length;
 mod mixed;
 mod options;
 mod pool;

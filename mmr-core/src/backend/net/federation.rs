@@ -8,8 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, header, request::Parts};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, header, request::Parts};
 use ruma::{OwnedServerName, ServerName};
 
 use super::{
@@ -17,6 +16,7 @@ use super::{
     body::{self, Bounds},
     client::HttpClient,
     fetch::Fetch,
+    length::Trailers,
 };
 use crate::{
     clock::Clock,
@@ -40,6 +40,7 @@ struct Inner {
     client: HttpClient,
     signer: Signer,
     authenticator: Authenticator,
+    trailers: Trailers,
     stall_timeout: Duration,
 }
 
@@ -64,7 +65,8 @@ impl NetFederation {
         }
         let keys = RemoteKeys::new(Arc::new(Keys { client: client.clone(), stall_timeout }), clock);
         let authenticator = Authenticator::new(keys, local);
-        Ok(Self(Arc::new(Inner { client, signer: Signer::new(signing), authenticator, stall_timeout })))
+        let (signer, trailers) = (Signer::new(signing), Trailers::new());
+        Ok(Self(Arc::new(Inner { client, signer, authenticator, trailers, stall_timeout })))
     }
 
     /// Where a server is, as far as is known or can be found out.
@@ -90,9 +92,9 @@ impl NetFederation {
 #[async_trait]
 impl Federation for NetFederation {
     async fn fetch(&self, request: FetchRequest) -> Result<RemoteMedia, FederationError> {
-        let Inner { client, signer, stall_timeout, .. } = &*self.0;
+        let Inner { client, signer, trailers, stall_timeout, .. } = &*self.0;
         let bounds = Bounds { max_bytes: request.max_bytes, stall_timeout: *stall_timeout };
-        Fetch { client, signer, request: &request, bounds, headers: common_headers() }.run().await
+        Fetch { client, signer, trailers, request: &request, bounds, headers: common_headers() }.run().await
     }
 
     async fn authenticate(&self, request: &Parts) -> Result<OwnedServerName, FederationError> {
@@ -140,12 +142,6 @@ async fn get_small(
 /// What every request carries.
 fn common_headers() -> HeaderMap {
     HeaderMap::from_iter([(header::USER_AGENT, USER_AGENT)])
-}
-
-/// What was sent is what is meant: nobody was asked to compress.
-pub(super) fn is_encoded(response: &Response<Incoming>) -> bool {
-    let encoding = response.headers().get(header::CONTENT_ENCODING);
-    encoding.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 impl From<NetError> for FederationError {

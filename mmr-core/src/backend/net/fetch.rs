@@ -1,33 +1,33 @@
 //! One fetch, from endpoint to endpoint.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
-use http::{HeaderMap, Response, StatusCode, Version, header};
+use http::{HeaderMap, Response, StatusCode, header};
 use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ruma::http_headers::ContentDisposition;
-use serde::Deserialize;
+use serde_json::Value;
 use url::Url;
 
 use super::{
     Signer,
     body::{self, Bounds},
     client::HttpClient,
-    federation::is_encoded,
+    length::Trailers,
     mixed::{self, Mixed, MixedError},
 };
 use crate::{
     federation::{FederationError, FetchRequest, RemoteMedia},
-    stream::StreamError,
+    stream::{ByteStream, StreamError},
     types::{ContentType, FileName, Restriction},
 };
 
-/// Redirects followed to a file.
-const MAX_REDIRECTS: usize = 5;
+/// URLs asked for a file that lies elsewhere.
+const MAX_HOPS: usize = 5;
 /// Longest error that is read to understand it.
 const MAX_ERROR: u64 = 64 << 10;
-/// How long the origin is asked to wait for pending media, in milliseconds: the specification's default.
-const PENDING_MS: u32 = 20_000;
+/// Longest that the origin is asked to wait for pending media: the specification's default.
+const PENDING: Duration = Duration::from_secs(20);
 /// What a multipart answer may be longer than the media in it.
 const FRAMING: u64 = 128 << 10;
 /// Versions of the deprecated endpoint, in the order to try.
@@ -39,6 +39,7 @@ const SEGMENT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 pub(super) struct Fetch<'f> {
     pub(super) client: &'f HttpClient,
     pub(super) signer: &'f Signer,
+    pub(super) trailers: &'f Trailers,
     pub(super) request: &'f FetchRequest,
     pub(super) bounds: Bounds,
     pub(super) headers: HeaderMap,
@@ -78,7 +79,8 @@ impl Fetch<'_> {
     async fn by_federation(&self) -> Result<Option<RemoteMedia>, FederationError> {
         let FetchRequest { mxc, sign_as, .. } = self.request;
         let id = utf8_percent_encode(mxc.media_id().as_str(), &SEGMENT);
-        let target = format!("/_matrix/federation/v1/media/download/{id}?timeout_ms={PENDING_MS}");
+        let pending = self.pending_ms();
+        let target = format!("/_matrix/federation/v1/media/download/{id}?timeout_ms={pending}");
         let Some(signature) = self.signer.header(sign_as, mxc.origin(), &target) else { return Ok(None) };
         let mut headers = self.headers.clone();
         headers.insert(header::AUTHORIZATION, signature);
@@ -94,9 +96,10 @@ impl Fetch<'_> {
         let mxc = &self.request.mxc;
         let server = utf8_percent_encode(mxc.origin().as_str(), &SEGMENT);
         let id = utf8_percent_encode(mxc.media_id().as_str(), &SEGMENT);
+        let pending = self.pending_ms();
         let target = format!(
             "/_matrix/media/{version}/download/{server}/{id}\
-             ?allow_remote=false&allow_redirect=true&timeout_ms={PENDING_MS}"
+             ?allow_remote=false&allow_redirect=true&timeout_ms={pending}"
         );
         let response = self.ask(&target, self.headers.clone()).await?;
         if response.status().is_redirection() {
@@ -107,6 +110,12 @@ impl Fetch<'_> {
             Err(Refusal::Unrecognized) => Ok(None),
             Err(Refusal::Final(error)) => Err(error),
         }
+    }
+
+    /// How long the origin is asked to wait for pending media: less than we wait for the origin, or else its answer that
+    /// they are pending would come too late.
+    fn pending_ms(&self) -> u128 {
+        PENDING.min(self.request.timeout / 2).as_millis()
     }
 
     async fn ask(&self, target: &str, headers: HeaderMap) -> Result<Response<Incoming>, FederationError> {
@@ -123,11 +132,11 @@ impl Fetch<'_> {
         let bounds = Bounds { max_bytes: MAX_ERROR, ..self.bounds };
         // An error that cannot be read is one without words.
         let text = body::collect(response.into_body(), bounds).await.unwrap_or_default();
-        let said: Option<MatrixError> = serde_json::from_slice(&text).ok();
-        let errcode = said.as_ref().map(|error| &*error.errcode);
+        let said: Option<serde_json::Map<String, Value>> = serde_json::from_slice(&text).ok();
+        let errcode = said.as_ref().and_then(|said| said.get("errcode")).and_then(Value::as_str);
         let unrecognized = match status {
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
-                errcode.is_none_or(|errcode| errcode == "M_UNRECOGNIZED")
+                said.is_none() || errcode == Some("M_UNRECOGNIZED")
             }
             StatusCode::BAD_REQUEST => errcode == Some("M_UNRECOGNIZED"),
             _ => false,
@@ -136,8 +145,10 @@ impl Fetch<'_> {
             return Err(Refusal::Unrecognized);
         }
         let described = || {
-            let errcode = errcode.unwrap_or("without an errcode");
-            format!("{} answered {status} {errcode:.40}", self.request.mxc.origin())
+            // It goes to logs, where nobody else begins lines.
+            let printable = |errcode: &str| errcode.chars().filter(char::is_ascii_graphic).take(40).collect();
+            let errcode: String = errcode.map_or_else(|| "without an errcode".to_owned(), printable);
+            format!("{} answered {status} {errcode}", self.request.mxc.origin())
         };
         Err(Refusal::Final(match (status, errcode) {
             (StatusCode::NOT_FOUND, _) => FederationError::NotFound,
@@ -156,18 +167,16 @@ impl Fetch<'_> {
         let Some(boundary) = content_type.and_then(|value| mixed::boundary(value.as_bytes())) else {
             return Err(protocol("the answer is not multipart/mixed with a boundary"));
         };
-        if is_encoded(&response) {
+        if body::is_encoded(&response) {
             return Err(protocol("the answer is compressed, which nobody asked for"));
         }
         let declared = body::declared_len(response.body());
         if declared.is_some_and(|len| len > limit.saturating_add(FRAMING)) {
             return Err(FederationError::TooLarge { limit });
         }
-        let framed = declared.is_some()
-            || response.version() == Version::HTTP_2
-            || response.headers().contains_key(header::TRANSFER_ENCODING);
+        let framed = body::is_framed(&response);
         let body = body::stream(response.into_body(), self.bounds.stall_timeout);
-        let Mixed { json, headers, body } =
+        let Mixed { json, headers, before, body } =
             mixed::open(&boundary, framed, body).await.map_err(mixed_error)?;
         let restriction = json
             .get("restrictions")
@@ -177,19 +186,19 @@ impl Fetch<'_> {
             let media = self.follow(location(&headers)?, Some(&headers)).await?;
             return Ok(RemoteMedia { restriction, ..media });
         }
-        Ok(RemoteMedia {
-            content_type: content_type_of(&headers),
-            file_name: file_name_of(&headers),
-            restriction,
-            len: None,
-            body: body.limited(limit),
-        })
+        let (len, body) = match declared.and_then(|declared| declared.checked_sub(before)) {
+            Some(rest) => self.trailers.watch(self.request.mxc.origin(), &boundary, rest, body),
+            None => (None, body),
+        };
+        let body = within(len, limit, body)?;
+        let (content_type, file_name) = (content_type_of(&headers), file_name_of(&headers));
+        Ok(RemoteMedia { content_type, file_name, restriction, len, body })
     }
 
     /// Fetches a file that lies elsewhere, without credentials. `part` are the headers of the part that points there.
     async fn follow(&self, url: Url, part: Option<&HeaderMap>) -> Result<RemoteMedia, FederationError> {
         let mut url = url;
-        for _ in 0..=MAX_REDIRECTS {
+        for _ in 0..MAX_HOPS {
             let response = self.client.get_url(&url, self.headers.clone(), self.request.timeout).await?;
             let status = response.status();
             if status.is_redirection() {
@@ -200,7 +209,13 @@ impl Fetch<'_> {
             }
             if status != StatusCode::OK {
                 let host = url.host_str().unwrap_or_default();
-                return Err(protocol(&format!("{host}, where the origin keeps the file, answered {status}")));
+                let answered = format!("{host}, where the origin keeps the file, answered {status}");
+                let later = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+                return Err(if later {
+                    FederationError::Unreachable(answered.into())
+                } else {
+                    protocol(&answered)
+                });
             }
             let mut media = self.open_plain(response)?;
             if let Some(part) = part {
@@ -215,28 +230,28 @@ impl Fetch<'_> {
     }
 
     fn open_plain(&self, response: Response<Incoming>) -> Result<RemoteMedia, FederationError> {
-        let limit = self.bounds.max_bytes;
-        if is_encoded(&response) {
+        if body::is_encoded(&response) {
             return Err(protocol("the answer is compressed, which nobody asked for"));
         }
-        let len = body::declared_len(response.body());
-        if len.is_some_and(|len| len > limit) {
-            return Err(FederationError::TooLarge { limit });
+        if !body::is_framed(&response) {
+            return Err(protocol("the answer does not say where it ends"));
         }
+        let len = body::declared_len(response.body());
         let (content_type, file_name) =
             (content_type_of(response.headers()), file_name_of(response.headers()));
         let body = body::stream(response.into_body(), self.bounds.stall_timeout);
-        let body = match len {
-            Some(len) => body.of_length(len),
-            None => body.limited(limit),
-        };
+        let body = within(len, self.bounds.max_bytes, body)?;
         Ok(RemoteMedia { content_type, file_name, restriction: None, len, body })
     }
 }
 
-#[derive(Deserialize)]
-struct MatrixError {
-    errcode: String,
+/// A body that ends with an error unless it is as long as was declared, or short enough where nothing was.
+fn within(len: Option<u64>, limit: u64, body: ByteStream) -> Result<ByteStream, FederationError> {
+    match len {
+        Some(len) if len > limit => Err(FederationError::TooLarge { limit }),
+        Some(len) => Ok(body.of_length(len)),
+        None => Ok(body.limited(limit)),
+    }
 }
 
 /// An absolute URL: what it would be relative to is not what the client asked for.

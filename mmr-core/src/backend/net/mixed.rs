@@ -41,6 +41,8 @@ struct NoLastBoundary;
 pub(super) struct Mixed {
     pub(super) json: serde_json::Map<String, serde_json::Value>,
     pub(super) headers: HeaderMap,
+    /// How many bytes stood before the second part's.
+    pub(super) before: u64,
     pub(super) body: ByteStream,
 }
 
@@ -72,24 +74,26 @@ pub(super) fn boundary(content_type: &[u8]) -> Option<Bytes> {
 /// `framed` says whether the end of `body` is known to be its end, rather than that of a connection. Only then may the
 /// last boundary be missing.
 pub(super) async fn open(boundary: &[u8], framed: bool, body: ByteStream) -> Result<Mixed, MixedError> {
-    let mut input = Input { body, buffer: BytesMut::new(), ended: false };
+    let mut input = Input { body, buffer: BytesMut::new(), received: 0, ended: false };
     let mut delimiter = Delimiter { text: [b"--", boundary].concat().into(), crlf: true };
     skip_preamble(&mut input, &mut delimiter).await?;
     read_headers(&mut input).await?;
     let json = read_json(&mut input, &delimiter).await?;
     let headers = read_headers(&mut input).await?;
+    let before = input.received - input.buffer.len() as u64;
     let part = Part { input, delimiter, framed, begun: false };
     let body = stream::try_unfold(Some(part), |part| async move {
         let Some(mut part) = part else { return Ok(None) };
         let (data, more) = part.next().await?;
         Ok::<_, StreamError>(Some((data, more.then_some(part))))
     });
-    Ok(Mixed { json, headers, body: ByteStream::new(body) })
+    Ok(Mixed { json, headers, before, body: ByteStream::new(body) })
 }
 
 struct Input {
     body: ByteStream,
     buffer: BytesMut,
+    received: u64,
     ended: bool,
 }
 
@@ -104,6 +108,7 @@ impl Input {
             return Ok(false);
         };
         let chunk = chunk?;
+        self.received += chunk.len() as u64;
         // Most chunks need not be copied.
         if self.buffer.is_empty() {
             self.buffer = BytesMut::from(chunk);
@@ -175,7 +180,10 @@ impl Delimiter {
             Some([] | [b'-']) if ended => Some(Found::Delimiter { start: 0, end }),
             Some([] | [b'-']) => Some(Found::Data(0)),
             Some(_) => None,
-            None => (!ended && self.text.starts_with(data)).then_some(Found::Data(0)),
+            None if !self.text.starts_with(data) => None,
+            None if !ended => Some(Found::Data(0)),
+            // A boundary that was cut off, if more of it came than dashes, which media may end with.
+            None => (data.len() > 2).then_some(Found::Delimiter { start: 0, end: data.len() }),
         }
     }
 }
@@ -342,6 +350,23 @@ mod tests {
             "--B\r\nno header\r\n\r\n{\"a\":{}}\r\n--B\r\nx y: z\r\n\r\nbytes\r\n--B--\r\n",
         ] {
             assert_reads(text, "bytes").await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_boundary_that_is_cut_off_is_no_media() {
+        for (end, media) in [("\r\n--lon", "bytes"), ("\r\n--l", "bytes"), ("\r\n--", "bytes\r\n--")] {
+            let text = format!("--long\r\n\r\n{{}}\r\n--long\r\n\r\nbytes{end}");
+            let mixed = open(b"long", true, input(text.as_bytes(), 7)).await.unwrap();
+            assert_eq!(mixed.body.collect_up_to(100).await.unwrap(), media, "{end:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_stands_before_the_media_is_counted() {
+        for chunk in [1, 7, 1000] {
+            let mixed = open(b"B", true, input(EXACT.as_bytes(), chunk)).await.unwrap();
+            assert_eq!(mixed.before, EXACT.find("bytes").unwrap() as u64, "in chunks of {chunk}");
         }
     }
 

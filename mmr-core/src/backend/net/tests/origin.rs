@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     future::pending,
+    io,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -11,9 +12,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Version, header::HOST};
-use http_body_util::Full;
-use hyper::{body::Incoming, service::service_fn};
+use futures_util::{Stream, TryStreamExt as _};
+use http::{HeaderMap, Request, Response, Version, header::HOST};
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::{
+    body::{Frame, Incoming},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
@@ -23,7 +28,11 @@ use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer},
 };
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    task::JoinSet,
+};
 use tokio_rustls::TlsAcceptor;
 
 /// Issues certificates.
@@ -68,10 +77,15 @@ pub(super) struct Seen {
     /// The Host header, or what HTTP/2 has instead.
     pub(super) host: String,
     pub(super) target: String,
+    pub(super) headers: HeaderMap,
 }
+
+pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 pub(super) enum Reply {
     Answer(Response<Full<Bytes>>),
+    /// An answer that comes bit by bit.
+    Stream(Response<Body>),
     /// Ends the connection or the stream without an answer.
     Break,
     Silence,
@@ -85,6 +99,10 @@ impl Reply {
     pub(super) fn body(body: impl Into<Bytes>) -> Self {
         Self::Answer(Response::new(Full::new(body.into())))
     }
+}
+
+pub(super) fn stream_body(chunks: impl Stream<Item = Result<Bytes, io::Error>> + Send + 'static) -> Body {
+    StreamBody::new(chunks.map_ok(Frame::data)).boxed_unsync()
 }
 
 type Handler = dyn Fn(&Seen) -> Reply + Send + Sync;
@@ -116,25 +134,36 @@ impl Origin {
 
     pub(super) async fn start_at(
         address: &str,
-        Identity(certificate, key): Identity,
+        identity: Identity,
         protocols: &[&str],
         handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .unwrap();
-        tls.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-        let listener = TcpListener::bind(address).await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let (listener, acceptor) = listen(address, identity, protocols).await;
         let (seen, connections) = (Arc::default(), Arc::default());
-        let acceptor = TlsAcceptor::from(Arc::new(tls));
         let mut task = JoinSet::new();
+        let address = listener.local_addr().unwrap();
         task.spawn(serve(listener, acceptor, Arc::new(handler), Arc::clone(&seen), Arc::clone(&connections)));
         Self { address, seen, connections, _task: task }
+    }
+
+    /// A server on 127.0.0.1 that answers every request with these bytes, and closes the connection without a break of
+    /// the protocol.
+    pub(super) async fn start_raw(identity: Identity, answer: impl Into<Bytes>) -> Self {
+        let (listener, acceptor) = listen("127.0.0.1:0", identity, &["http/1.1"]).await;
+        let (address, answer) = (listener.local_addr().unwrap(), answer.into());
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            loop {
+                let mut stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    request.push(stream.read_u8().await.unwrap());
+                }
+                stream.write_all(&answer).await.unwrap();
+                stream.shutdown().await.unwrap();
+            }
+        });
+        Self { address, seen: Arc::default(), connections: Arc::default(), _task: task }
     }
 
     pub(super) const fn port(&self) -> u16 {
@@ -156,6 +185,22 @@ impl Origin {
     pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
+}
+
+async fn listen(
+    address: &str,
+    Identity(certificate, key): Identity,
+    protocols: &[&str],
+) -> (TcpListener, TlsAcceptor) {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    tls.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    (TcpListener::bind(address).await.unwrap(), TlsAcceptor::from(Arc::new(tls)))
 }
 
 async fn serve(
@@ -193,13 +238,17 @@ fn look_at(request: &Request<Incoming>, connection: usize, sni: Option<String>) 
         version: request.version(),
         host: header.or(authority).unwrap(),
         target: request.uri().path_and_query().unwrap().to_string(),
+        headers: request.headers().clone(),
     }
 }
 
-async fn answer(reply: Reply) -> Result<Response<Full<Bytes>>, std::io::Error> {
+async fn answer(reply: Reply) -> Result<Response<Body>, io::Error> {
     match reply {
-        Reply::Answer(response) => Ok(response),
-        Reply::Break => Err(std::io::Error::other("as the test wants it")),
+        Reply::Answer(response) => {
+            Ok(response.map(|body| body.map_err(|never| match never {}).boxed_unsync()))
+        }
+        Reply::Stream(response) => Ok(response),
+        Reply::Break => Err(io::Error::other("as the test wants it")),
         Reply::Silence => Ok(pending::<Result<_, Infallible>>().await.unwrap()),
     }
 }
