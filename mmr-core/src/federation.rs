@@ -53,7 +53,7 @@ pub struct RemoteMedia {
     pub file_name: Option<FileName>,
     /// Who may see it (MSC3911).
     pub restriction: Option<Restriction>,
-    /// Length in bytes, when the origin declared one.
+    /// Length in bytes, when it is known before the body has come. A body of another length ends with an error.
     pub len: Option<u64>,
     /// The bytes.
     pub body: ByteStream,

@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::origin::{Reply, stream_body};
-use super::peer::{BOUNDARY, Peer, before, behind, mixed_text, with_type};
+use super::{
+    origin::{Reply, stream_body},
+    peer::{BOUNDARY, Peer, before, behind, mixed_text, with_type},
+};
 use crate::stream::StreamError;
 
 /// An origin whose answers a test can change.
