@@ -167,7 +167,8 @@ impl Fetch<'_> {
             || response.version() == Version::HTTP_2
             || response.headers().contains_key(header::TRANSFER_ENCODING);
         let body = body::stream(response.into_body(), self.bounds.stall_timeout);
-        let Mixed { json, headers, body } = mixed::open(&boundary, framed, body).await.map_err(mixed_error)?;
+        let Mixed { json, headers, body } =
+            mixed::open(&boundary, framed, body).await.map_err(mixed_error)?;
         let restriction = json
             .get("restrictions")
             .or_else(|| json.get("org.matrix.msc3911.restrictions"))
@@ -189,8 +190,7 @@ impl Fetch<'_> {
     async fn follow(&self, url: Url, part: Option<&HeaderMap>) -> Result<RemoteMedia, FederationError> {
         let mut url = url;
         for _ in 0..=MAX_REDIRECTS {
-            let response =
-                self.client.get_url(&url, self.headers.clone(), self.request.timeout).await?;
+            let response = self.client.get_url(&url, self.headers.clone(), self.request.timeout).await?;
             let status = response.status();
             if status.is_redirection() {
                 let next = header_text(response.headers(), &header::LOCATION)
@@ -241,16 +241,19 @@ struct MatrixError {
 
 /// An absolute URL: what it would be relative to is not what the client asked for.
 fn location(headers: &HeaderMap) -> Result<Url, FederationError> {
-    let text =
-        header_text(headers, &header::LOCATION).ok_or_else(|| protocol("a redirect leads nowhere"))?;
+    let text = header_text(headers, &header::LOCATION).ok_or_else(|| protocol("a redirect leads nowhere"))?;
     Url::parse(&text).map_err(|_| protocol("a redirect leads to no absolute URL"))
 }
 
 fn content_type_of(headers: &HeaderMap) -> ContentType {
-    header_text(headers, &header::CONTENT_TYPE).map_or_else(ContentType::default, |text| ContentType::new(&text))
+    header_text(headers, &header::CONTENT_TYPE)
+        .map_or_else(ContentType::default, |text| ContentType::new(&text))
 }
 
-fn file_name_of(headers: &HeaderMap) -> Option<FileName> {
+/// The name in a `Content-Disposition`, whoever wrote it.
+///
+/// Total: any value has an answer.
+pub(crate) fn file_name_of(headers: &HeaderMap) -> Option<FileName> {
     let value = headers.get(header::CONTENT_DISPOSITION)?;
     let disposition = ContentDisposition::try_from(value.as_bytes()).ok()?;
     FileName::new(&disposition.filename?)
