@@ -7,6 +7,9 @@ pub mod datastore_suite;
 pub mod fault;
 pub mod federation_suite;
 pub mod fixtures;
+#[cfg(feature = "net")]
+#[doc(hidden)]
+pub mod fuzz;
 #[cfg(feature = "images")]
 pub mod images;
 pub mod store_suite;

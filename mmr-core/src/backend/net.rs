@@ -12,18 +12,18 @@ mod discovery;
 mod encoding;
 mod error;
 mod federation;
-mod fetch;
+pub(crate) mod fetch;
 mod guard;
 mod keys;
 mod length;
-mod mixed;
+pub(crate) mod mixed;
 mod options;
 mod pool;
 mod resolve;
 mod signing;
 mod tls;
 mod transport;
-mod wellknown;
+pub(crate) mod wellknown;
 mod xmatrix;
 
 pub use self::{

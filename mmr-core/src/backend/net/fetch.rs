@@ -265,7 +265,10 @@ fn content_type_of(headers: &HeaderMap) -> ContentType {
         .map_or_else(ContentType::default, |text| ContentType::new(&text))
 }
 
-fn file_name_of(headers: &HeaderMap) -> Option<FileName> {
+/// The name in a `Content-Disposition`, whoever wrote it.
+///
+/// Total: any value has an answer.
+pub(crate) fn file_name_of(headers: &HeaderMap) -> Option<FileName> {
     let value = headers.get(header::CONTENT_DISPOSITION)?;
     let disposition = ContentDisposition::try_from(value.as_bytes()).ok()?;
     FileName::new(&disposition.filename?)

@@ -21,7 +21,7 @@ const MAX_JSON: usize = 64 << 10;
 
 /// Why an answer is not what the endpoint promises.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum MixedError {
+pub(crate) enum MixedError {
     #[error("the answer has fewer than two parts")]
     TooFewParts,
     #[error("the {0} of the answer is too long")]
@@ -38,16 +38,16 @@ struct NoLastBoundary;
 
 /// Both parts, with the bytes of the second still to come.
 #[derive(Debug)]
-pub(super) struct Mixed {
-    pub(super) json: serde_json::Map<String, serde_json::Value>,
-    pub(super) headers: HeaderMap,
+pub(crate) struct Mixed {
+    pub(crate) json: serde_json::Map<String, serde_json::Value>,
+    pub(crate) headers: HeaderMap,
     /// How many bytes stood before the second part's.
-    pub(super) before: u64,
-    pub(super) body: ByteStream,
+    pub(crate) before: u64,
+    pub(crate) body: ByteStream,
 }
 
 /// The boundary that a `Content-Type` names; `None` when it is of another type or names none.
-pub(super) fn boundary(content_type: &[u8]) -> Option<Bytes> {
+pub(crate) fn boundary(content_type: &[u8]) -> Option<Bytes> {
     let end = memchr(b';', content_type)?;
     if !content_type[..end].trim_ascii().eq_ignore_ascii_case(b"multipart/mixed") {
         return None;
@@ -73,7 +73,7 @@ pub(super) fn boundary(content_type: &[u8]) -> Option<Bytes> {
 ///
 /// `framed` says whether the end of `body` is known to be its end, rather than that of a connection. Only then may the
 /// last boundary be missing.
-pub(super) async fn open(boundary: &[u8], framed: bool, body: ByteStream) -> Result<Mixed, MixedError> {
+pub(crate) async fn open(boundary: &[u8], framed: bool, body: ByteStream) -> Result<Mixed, MixedError> {
     let mut input = Input { body, buffer: BytesMut::new(), received: 0, ended: false };
     let mut delimiter = Delimiter { text: [b"--", boundary].concat().into(), crlf: true };
     skip_preamble(&mut input, &mut delimiter).await?;
@@ -233,14 +233,17 @@ impl Part {
 async fn skip_preamble(input: &mut Input, delimiter: &mut Delimiter) -> Result<(), MixedError> {
     let mut seen = 0;
     loop {
-        if let Some(line) = input.line() {
+        let line = input.line();
+        // A line counts as long as it is, whether it comes in one chunk or in many.
+        if seen + line.as_ref().map_or(input.buffer.len(), BytesMut::len) > MAX_PREAMBLE {
+            return Err(MixedError::TooLong("preamble"));
+        }
+        if let Some(line) = line {
             if let Some(rest) = line.strip_prefix(&*delimiter.text) {
                 delimiter.crlf = rest.ends_with(b"\r\n");
                 return if rest.starts_with(b"--") { Err(MixedError::TooFewParts) } else { Ok(()) };
             }
             seen += line.len();
-        } else if seen + input.buffer.len() > MAX_PREAMBLE {
-            return Err(MixedError::TooLong("preamble"));
         } else if !input.more().await? {
             return Err(MixedError::TooFewParts);
         }
@@ -287,6 +290,9 @@ async fn read_json(
             }
             // The line may be cut.
             if let Some(line_feed) = memchr(b'\n', line) {
+                if end + line_feed > MAX_JSON {
+                    return Err(MixedError::TooLong("JSON part"));
+                }
                 let json = serde_json::from_slice(&input.buffer[..start]);
                 input.buffer.advance(end + line_feed + 1);
                 return json.map_err(|_| MixedError::NoObject);
@@ -426,6 +432,23 @@ mod tests {
         ] {
             let error = read(text.as_bytes(), 1000).await.unwrap_err();
             assert!(matches!(error, MixedError::TooLong(which) if which == part), "{part}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_too_long_is_too_long_in_one_chunk_too() {
+        let (long, rest) = ("x".repeat(100_000), "\r\n--B\r\n\r\nbytes\r\n--B--\r\n");
+        for (text, part) in [
+            (format!("{long}\r\n--B\r\n\r\n{{}}{rest}"), "preamble"),
+            (format!("{}--B\r\n\r\n{{}}{rest}", "x\n".repeat(20_000)), "preamble"),
+            (format!("--B\r\n{long}\r\n\r\n{{}}{rest}"), "header section"),
+            (format!("--B\r\n\r\n{{\"a\":\"{long}\"}}{rest}"), "JSON part"),
+            (format!("--B\r\n\r\n{{}}\r\n--B{}{rest}", " ".repeat(100_000)), "JSON part"),
+        ] {
+            for chunk in [1, 1000, usize::MAX] {
+                let error = read(text.as_bytes(), chunk).await.unwrap_err();
+                assert!(matches!(error, MixedError::TooLong(which) if which == part), "{part}: {error}");
+            }
         }
     }
 

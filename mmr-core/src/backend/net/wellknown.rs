@@ -43,7 +43,7 @@ const MAX_BODY: usize = 50 * 1024;
 const MAX_REMEMBERED: u64 = 10_000;
 
 /// Whom a server names in its place: a host, with or without a port.
-pub(super) type Delegate = OwnedServerName;
+pub(crate) type Delegate = OwnedServerName;
 
 /// Asks for the files and remembers them. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -186,7 +186,7 @@ impl Memory {
 /// Reads the body of a file, whatever its Content-Type. `None` when it names no server.
 ///
 /// Total: any bytes have an answer.
-pub(super) fn parse(body: &[u8]) -> Option<Delegate> {
+pub(crate) fn parse(body: &[u8]) -> Option<Delegate> {
     #[derive(Deserialize)]
     struct File {
         #[serde(rename = "m.server")]
