@@ -7,7 +7,8 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
@@ -115,6 +116,30 @@ def download(address: Address, path: str) -> str:
 def discard(address: Address, path: str) -> int:
     """Downloads and throws away; returns how many bytes came."""
     return _download(address, path, lambda _: None)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long an answer took, in seconds."""
+
+    first_byte: float
+    whole: float
+
+
+def timed(connection: HTTPConnection, path: str, headers: Mapping[str, str]) -> Timing:
+    """Downloads over an open connection and throws away."""
+    began = time.monotonic()
+    connection.request("GET", path, headers=dict(headers))
+    answer = connection.getresponse()
+    if answer.status != 200:
+        raise Trouble(f"GET {path}: {answer.status} {answer.read(200)!r}")
+    buffer = memoryview(bytearray(1 << 18))
+    if not answer.readinto(buffer[:1]):
+        raise Trouble(f"GET {path}: nothing came")
+    first_byte = time.monotonic() - began
+    while answer.readinto(buffer):
+        pass
+    return Timing(first_byte, time.monotonic() - began)
 
 
 def in_parallel(jobs: Iterable[Callable[[], object]]) -> None:

@@ -13,6 +13,7 @@ from typing import Self
 
 from . import prepare
 from .errors import Trouble
+from .origin import Origin
 from .processes import wait_until_quiet
 from .rows import Comparison, Sample
 from .servers import Mmr, Nginx, Server, Synapse
@@ -32,7 +33,7 @@ class Options:
 
 
 class Lab:
-    """Synapse runs throughout, mmr and nginx as the rows ask for them."""
+    """Synapse runs throughout, mmr, nginx and the origin as the rows ask for them."""
 
     def __init__(self, options: Options) -> None:
         """Installs and builds what is missing; starts nothing."""
@@ -41,14 +42,15 @@ class Lab:
         python, self.binary = prepare.synapse_python(), prepare.mmr_binary()
         self._directory = Path(tempfile.mkdtemp(prefix="run-", dir=prepare.WORK))
         self._directory.chmod(0o755)
-        self.synapse = Synapse(self._directory / "synapse", python)
+        self.origin = Origin(self._directory / "origin", python)
+        self.synapse = Synapse(self._directory / "synapse", python, self.origin.roots)
         self.nginx = Nginx(self._directory / "nginx")
         self._mmr: Mmr | None = None
 
     def __enter__(self) -> Self:
         try:
             self.synapse.start()
-            self._mmr = Mmr(self._directory / "mmr", self.binary, self.synapse)
+            self._mmr = Mmr(self._directory / "mmr", self.binary, self.synapse, self.origin.roots)
         except BaseException:
             self.close()
             raise
@@ -71,7 +73,7 @@ class Lab:
 
     def close(self) -> None:
         """Stops every server and removes what it wrote."""
-        for server in (self._mmr, self.nginx, self.synapse):
+        for server in (self._mmr, self.nginx, self.origin, self.synapse):
             if server is not None:
                 server.stop()
         shutil.rmtree(self._directory, ignore_errors=True)
@@ -95,11 +97,20 @@ class Lab:
         self, row: Comparison, peer: Server, measure: Callable[[Server], Sample]
     ) -> Comparison:
         """Measures mmr and the peer in turn: A B A B."""
-        for _ in range(self.options.rounds):
-            for server, samples in ((self.mmr, row.ours), (peer, row.theirs)):
-                # Nobody shall wait for what the other one left to be written back.
-                os.sync()
-                wait_until_quiet(self.options.patience)
-                samples.append(measure(server))
+        self.alternate(row, lambda: measure(self.mmr), lambda: measure(peer))
         row.peaks_mb = (self.mmr.child.peak_mb(), peer.child.peak_mb())
         return row
+
+    def alternate(
+        self, row: Comparison, ours: Callable[[], Sample], theirs: Callable[[], Sample]
+    ) -> None:
+        """Measures in turn, whatever is compared."""
+        for _ in range(self.options.rounds):
+            for measure, samples in ((ours, row.ours), (theirs, row.theirs)):
+                self.settle()
+                samples.append(measure())
+
+    def settle(self) -> None:
+        """Nobody shall wait for what the measurement before left to be written back."""
+        os.sync()
+        wait_until_quiet(self.options.patience)

@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 WORK = ROOT / "target" / "bench"
 # The end-to-end tests pin Synapse and all it pulls in; the benchmark measures that same version.
 PINS = ROOT / "tests" / "e2e" / "requirements.txt"
+# Of those pins: what is measured, and what makes the credentials of an origin.
+_PYTHON_PACKAGES = ("matrix-synapse", "signedjson", "trustme")
 _PACKAGES = {"nginx": "nginx-light", "wrk": "wrk"}
 
 
@@ -38,13 +40,13 @@ def synapse_python() -> Path:
     """The interpreter of the environment that Synapse is installed in, made if need be."""
     venv = WORK / "venv"
     python, stamp = venv / "bin" / "python", venv / "installed"
-    digest = hashlib.sha256(PINS.read_bytes()).hexdigest()
-    if not stamp.exists() or stamp.read_text() != digest:
+    wanted = "\n".join((hashlib.sha256(PINS.read_bytes()).hexdigest(), *_PYTHON_PACKAGES))
+    if not stamp.exists() or stamp.read_text() != wanted:
         _say("installing Synapse")
         _run([sys.executable, "-m", "venv", "--clear", str(venv)])
         pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check"]
-        _run([*pip, "install", "--constraint", str(PINS), "matrix-synapse"])
-        stamp.write_text(digest)
+        _run([*pip, "install", "--constraint", str(PINS), *_PYTHON_PACKAGES])
+        stamp.write_text(wanted)
     return python
 
 

@@ -113,9 +113,10 @@ class Usage:
 class Watch:
     """Measures the machine while the `with` block runs."""
 
-    def __init__(self, server: Child | None = None) -> None:
-        """`server` is under load; the load generator is this process and what it waits for."""
+    def __init__(self, server: Child | None = None, *helpers: Child) -> None:
+        """`server` is under load, by this process, what it waits for, and `helpers`."""
         self._server = server
+        self._helpers = helpers
         self.used = Usage()
 
     def __enter__(self) -> Self:
@@ -139,6 +140,7 @@ class Watch:
         server = self._server.cpu_seconds() if self._server else 0.0
         times = os.times()
         load = times.user + times.system + times.children_user + times.children_system
+        load += sum(helper.cpu_seconds() for helper in self._helpers)
         return time.monotonic(), _programs_seconds(), server, load
 
 

@@ -1,4 +1,4 @@
-"""Rows of the report: comparisons round by round, and single figures with a limit."""
+"""Rows of the report: comparisons round by round, delays, and single figures with a limit."""
 
 from __future__ import annotations
 
@@ -86,7 +86,37 @@ class Figure:
         )
 
 
-Row = Comparison | Figure
+@dataclass
+class Delay:
+    """How long mmr takes beside what it cannot be faster than, in milliseconds."""
+
+    what: str
+    # Of the medians; a ratio above it is fine as long as the difference is at most `slack_ms`.
+    limit: float
+    slack_ms: float = 0.0
+    ours: list[float] = field(default_factory=list)
+    theirs: list[float] = field(default_factory=list)
+    others: list[float] = field(default_factory=list)
+
+    def markdown(self) -> str:
+        """The row: medians, and the spread of mmr's times over the other median."""
+        ours, theirs = statistics.median(self.ours), statistics.median(self.theirs)
+        missed = ours / theirs > self.limit and ours - theirs > self.slack_ms
+        slack = f" or {self.slack_ms:g} ms more" if self.slack_ms else ""
+        spread = f"{_short(min(self.ours) / theirs)}-{_short(max(self.ours) / theirs)}"
+        return _row(
+            self.what,
+            f"{_short(ours)} ms",
+            f"{_short(theirs)} ms",
+            f"**{_short(ours / theirs)}** ({spread})",
+            f"at most {self.limit:g}{slack}{' missed' if missed else ''}",
+            "",
+            "",
+            _noise(self.others),
+        )
+
+
+Row = Comparison | Delay | Figure
 
 
 def _row(*cells: str) -> str:

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
-from . import client, wrk
+from . import client, federation, wrk
 from .errors import Trouble
 from .lab import Lab
 from .processes import Watch
@@ -18,7 +18,7 @@ from .servers import Mmr, Server, Synapse
 from .wrk import Load
 
 KB, MB, MIB = 1000, 1000 * 1000, 1 << 20
-SECTIONS = ("downloads", "uploads", "memory", "start")
+SECTIONS = ("downloads", "uploads", "memory", "start", "federation")
 _STARTS = 11
 
 
@@ -102,6 +102,27 @@ def scenarios(*, quick: bool) -> Iterator[Scenario]:
     for where, empty in (("an empty directory", True), ("the directory of an earlier run", False)):
         what = f"start to first answer, in {where}"
         yield Scenario("start", what, partial(_start, what, empty))
+    yield from _federation(quick=quick)
+
+
+def _federation(*, quick: bool) -> Iterator[Scenario]:
+    """Everything here is fetched for the first time, but what other servers ask for."""
+    size = (5 if quick else 50) * MB
+    what = f"first byte of {_size(size)} not yet here, from 10 MB/s, against its origin"
+    yield Scenario("federation", what, partial(federation.first_byte, what, size))
+    what = f"all of {_size(size)} not yet here, against its origin"
+    yield Scenario("federation", what, partial(federation.whole, what, size))
+    what = "100 KB not yet here, 1 client, against Synapse"
+    yield Scenario("federation", what, partial(federation.beside_synapse, what, 100 * KB))
+    one, each = (64 * MIB, 10 * MB) if quick else (1024 * MIB, 100 * MB)
+    for what, size, limit, readers, fetches in (
+        (f"peak memory, 64 readers of one fetch of {_size(one)}", one, 64, 64, 1),
+        (f"peak memory, 64 fetches of {_size(each)} at once", each, 128, 1, 64),
+    ):
+        run = partial(federation.memory, what, size, limit, readers=readers, fetches=fetches)
+        yield Scenario("federation", what, run)
+    what = "10 KB signed by another server, 32 clients, against the same for a client"
+    yield Scenario("federation", what, partial(federation.signed, what, 10 * KB, 32))
 
 
 def _downloads_beside_nginx(what: str, traffic: Traffic, lab: Lab) -> Comparison:

@@ -82,12 +82,13 @@ class Mmr(Server):
     name = "mmr"
     ready_path = "/healthz"
 
-    def __init__(self, directory: Path, binary: Path, homeserver: Synapse) -> None:
-        """Users are those of `homeserver`, which must be running."""
+    def __init__(self, directory: Path, binary: Path, homeserver: Synapse, roots: Path) -> None:
+        """Users are those of `homeserver`, which must be running; `roots` are trusted, too."""
         super().__init__(directory)
         self.address = Address(self.address.port, homeserver.address.token)
         self._binary = binary
         self._homeserver = homeserver
+        self._roots = roots
 
     def command(self) -> list[str | Path]:
         """`serve`, everything synced to disk, which is the default."""
@@ -97,7 +98,11 @@ class Mmr(Server):
             "forKinds": ["all"],
             "opts": {"path": str(self.media)},
         }
-        homeserver = {"name": SERVER_NAME, "csApi": self._homeserver.address.base}
+        homeserver = {
+            "name": SERVER_NAME,
+            "csApi": self._homeserver.address.base,
+            "signingKeyPath": str(self._homeserver.signing_key),
+        }
         config = {
             "repo": {
                 "bindAddress": "127.0.0.1",
@@ -110,6 +115,9 @@ class Mmr(Server):
             "datastores": [datastore],
             "accessTokens": {"maxCacheTimeSeconds": 43200},
             "uploads": {"maxBytes": 0, "minBytes": 0},
+            "downloads": {"maxBytes": 0},
+            "federation": {"caFile": str(self._roots)},
+            "egress": {"allowedNetworks": ["127.0.0.0/8", "::1/128"]},
         }
         return [self._binary, "--config", _write_yaml(self.directory / "mmr.yaml", config)]
 
@@ -144,10 +152,14 @@ class Nginx(Server):
               keepalive_requests 1000000000;
               default_type application/octet-stream;
               {" ".join(f"{kind}_temp_path {here}/{kind};" for kind in kinds)}
-              server {{ listen 127.0.0.1:{self.address.port}; root {self.media}; }}
+              {self.sites()}
             }}
         """)
         return ["nginx", "-e", here / "log", "-c", here / "nginx.conf"]
+
+    def sites(self) -> str:
+        """The `server` blocks of the configuration."""
+        return f"server {{ listen 127.0.0.1:{self.address.port}; root {self.media}; }}"
 
     def wipe(self) -> None:
         """Keeps the files: nginx only serves them."""
@@ -159,12 +171,14 @@ class Synapse(Server):
     name = "Synapse"
     ready_path = "/_matrix/client/versions"
 
-    def __init__(self, directory: Path, python: Path) -> None:
-        """`python` is an interpreter that has Synapse."""
+    def __init__(self, directory: Path, python: Path, roots: Path) -> None:
+        """`python` is an interpreter that has Synapse; `roots` are trusted when it fetches."""
         super().__init__(directory)
         self._python = python
+        self._roots = roots
+        self.signing_key = directory / "signing.key"
         seed = base64.b64encode(os.urandom(32)).decode().rstrip("=")
-        (directory / "signing.key").write_text(f"ed25519 a_bench {seed}\n")
+        self.signing_key.write_text(f"ed25519 a_bench {seed}\n")
 
     def start(self, pause: float = 0.02) -> None:
         """Starts Synapse; the first time, registers the user as well."""
@@ -179,7 +193,7 @@ class Synapse(Server):
         return str(server["version"]).partition(" ")[0]
 
     def command(self) -> list[str | Path]:
-        """Media on, nothing that leaves the machine, no log of requests."""
+        """Media on, nobody asked but the origin of this bench, no log of requests."""
         here = self.directory
         logging = {
             "version": 1,
@@ -197,7 +211,7 @@ class Synapse(Server):
         config = {
             "server_name": SERVER_NAME,
             "pid_file": str(here / "pid"),
-            "signing_key_path": str(here / "signing.key"),
+            "signing_key_path": str(self.signing_key),
             "log_config": str(_write_yaml(here / "log.yaml", logging)),
             "database": {"name": "sqlite3", "args": {"database": str(here / "homeserver.db")}},
             "listeners": [listener],
@@ -208,6 +222,9 @@ class Synapse(Server):
             "form_secret": "form secret of the benchmark",
             "report_stats": False,
             "trusted_key_servers": [],
+            "federation_custom_ca_list": [str(self._roots)],
+            "ip_range_blacklist": [],
+            "federation_ip_range_blacklist": [],
             "suppress_key_server_warning": True,
             "presence": {"enabled": False},
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,9 +35,9 @@ class Count:
     p99_ms: float
 
 
-def get(address: Address, path: str, load: Load) -> Count:
-    """Downloads the same path again and again."""
-    return _wrk(address, path, load, [])
+def get(address: Address, path: str, load: Load, headers: Mapping[str, str] | None = None) -> Count:
+    """Downloads the same path again and again, with these headers or those of the address."""
+    return _wrk(address, path, load, [], headers)
 
 
 def post(address: Address, file: Path, load: Load) -> Count:
@@ -45,11 +45,18 @@ def post(address: Address, file: Path, load: Load) -> Count:
     return _wrk(address, UPLOAD, load, ["--", str(file), os.urandom(8).hex()])
 
 
-def _wrk(address: Address, path: str, load: Load, arguments: Sequence[str]) -> Count:
+def _wrk(
+    address: Address,
+    path: str,
+    load: Load,
+    arguments: Sequence[str],
+    headers: Mapping[str, str] | None = None,
+) -> Count:
     # wrk takes whole seconds only.
     options = ["-t1", f"-c{load.connections}", f"-d{max(1, round(load.seconds))}s"]
-    headers = [part for header in address.headers().items() for part in ("-H", ": ".join(header))]
-    command = ["wrk", *options, "--timeout", "60s", "-s", str(_SCRIPT), *headers]
+    sent = address.headers() if headers is None else headers
+    options += [part for header in sent.items() for part in ("-H", ": ".join(header))]
+    command = ["wrk", *options, "--timeout", "60s", "-s", str(_SCRIPT)]
     ran = subprocess.run(
         [*command, address.base + path, *arguments], capture_output=True, text=True, check=False
     )
