@@ -10,10 +10,13 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _, stream::BoxStream};
 
+mod buffers;
 mod limit;
+pub(crate) mod page_cache;
 mod spool;
 mod stall;
 
+pub(crate) use self::buffers::Buffers;
 pub use self::{
     limit::Limited,
     spool::{Spool, SpoolReader},

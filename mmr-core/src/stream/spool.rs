@@ -2,14 +2,14 @@
 
 use std::{fs::File, io, ops::Range, os::unix::fs::FileExt as _, path::Path, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream;
 use tokio::{sync::watch, task::spawn_blocking};
 
-use super::{ByteStream, StreamError};
+use super::{Buffers, ByteStream, StreamError, page_cache};
 
 /// Bytes read from the file at once.
-const CHUNK: usize = 256 * 1024;
+const CHUNK: usize = 128 * 1024;
 
 /// The writing end: an unnamed temporary file that vanishes with its last reader.
 ///
@@ -99,7 +99,7 @@ impl SpoolReader {
     #[must_use]
     pub fn read(&self, range: Range<u64>) -> ByteStream {
         let state = self.0.state.subscribe();
-        let cursor = Cursor { shared: Arc::clone(&self.0), state, range };
+        let cursor = Cursor { shared: Arc::clone(&self.0), state, range, buffers: Buffers::default() };
         ByteStream::new(stream::try_unfold(cursor, |mut cursor| async move {
             Ok(cursor.next().await?.map(|chunk| (chunk, cursor)))
         }))
@@ -110,6 +110,7 @@ struct Cursor {
     shared: Arc<Shared>,
     state: watch::Receiver<State>,
     range: Range<u64>,
+    buffers: Buffers,
 }
 
 impl Cursor {
@@ -135,14 +136,17 @@ impl Cursor {
         }
     }
 
+    /// What was written lately lies in the page cache, and is read on the spot.
     async fn take(&mut self, end: u64) -> Result<Bytes, StreamError> {
-        let (shared, offset) = (Arc::clone(&self.shared), self.range.start);
+        let offset = self.range.start;
         let len = usize::try_from(end - offset).unwrap_or(CHUNK).min(CHUNK);
-        let read = move || {
-            let mut buffer = BytesMut::zeroed(len);
-            shared.file.read_exact_at(&mut buffer, offset).map(|()| buffer.freeze())
-        };
-        let chunk = spawn_blocking(read).await.map_err(storage)?.map_err(storage)?;
+        let mut buffer = self.buffers.take(len);
+        if page_cache::read(&self.shared.file, &mut buffer, offset) < len {
+            let shared = Arc::clone(&self.shared);
+            let read = move || shared.file.read_exact_at(&mut buffer, offset).map(|()| buffer);
+            buffer = spawn_blocking(read).await.map_err(storage)?.map_err(storage)?;
+        }
+        let chunk = self.buffers.keep(buffer);
         self.range.start += chunk.len() as u64;
         Ok(chunk)
     }

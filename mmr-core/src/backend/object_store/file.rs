@@ -11,7 +11,7 @@ use std::{
     io,
     ops::Range,
     os::unix::fs::FileExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     datastore::{BlobRead, DatastoreError},
-    stream::{ByteStream, StreamError},
+    stream::{Buffers, ByteStream, StreamError, page_cache},
 };
 
 /// Bytes read at once, and the longest body that is answered as one buffer.
@@ -34,7 +34,7 @@ pub(super) const CHUNK: u64 = 128 * 1024;
 
 /// Reads the file at `path`, or a range of it.
 pub(super) async fn read_path(path: PathBuf, range: Option<Range<u64>>) -> Result<BlobRead, DatastoreError> {
-    if let Some(file) = page_cache::open(&path) {
+    if let Some(file) = open_cached(&path) {
         let len = length(&file).map_err(classify)?;
         return read_file(file, check_range(range, len)?).await;
     }
@@ -58,6 +58,20 @@ pub(super) async fn read_file(file: File, range: Range<u64>) -> Result<BlobRead,
     Ok(reader.into_body(chunk.map_err(classify)?, true))
 }
 
+/// Opens without waiting for a disk. `None` means that a blocking thread has to try, and to tell what is wrong.
+#[cfg(target_os = "linux")]
+fn open_cached(path: &Path) -> Option<File> {
+    use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED).ok().map(File::from)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_cached(_: &Path) -> Option<File> {
+    None
+}
+
 fn length(file: &File) -> io::Result<u64> {
     let metadata = file.metadata()?;
     // The first segments of some key are a directory, and no object.
@@ -74,15 +88,12 @@ struct Truncated {
 struct Reader {
     file: File,
     left: Range<u64>,
-    // The buffers that were read into last. One that the consumer is done with by now is used again. Reading ahead there
-    // are two: one is being filled while the consumer has the other. Without them, each of many threads would keep what
-    // others free, and the process would grow to several times of what it uses.
-    kept: [Bytes; 2],
+    buffers: Buffers,
 }
 
 impl Reader {
     fn new(file: File, range: Range<u64>) -> Self {
-        Self { file, left: range, kept: [Bytes::new(), Bytes::new()] }
+        Self { file, left: range, buffers: Buffers::default() }
     }
 
     /// The next chunk, if all of it lies in the page cache.
@@ -90,7 +101,7 @@ impl Reader {
         let mut buffer = self.buffer();
         let got = page_cache::read(&self.file, &mut buffer, self.left.start);
         let whole = got == buffer.len();
-        let chunk = self.keep(buffer);
+        let chunk = self.buffers.keep(buffer);
         whole.then(|| self.advance(chunk))
     }
 
@@ -98,7 +109,7 @@ impl Reader {
     fn read(mut self) -> (Self, io::Result<Bytes>) {
         let mut buffer = self.buffer();
         let result = self.file.read_exact_at(&mut buffer, self.left.start);
-        let chunk = self.keep(buffer);
+        let chunk = self.buffers.keep(buffer);
         let result = match result {
             Ok(()) => Ok(self.advance(chunk)),
             // Shorter than it was: cut behind our back.
@@ -113,25 +124,7 @@ impl Reader {
 
     /// A buffer for the next chunk.
     fn buffer(&mut self) -> BytesMut {
-        let len = usize::try_from((self.left.end - self.left.start).min(CHUNK)).unwrap_or_default();
-        for slot in &mut self.kept {
-            match std::mem::take(slot).try_into_mut() {
-                Ok(mut buffer) if buffer.len() >= len => {
-                    buffer.truncate(len);
-                    return buffer;
-                }
-                Ok(_) => {}
-                Err(in_use) => *slot = in_use,
-            }
-        }
-        BytesMut::zeroed(len)
-    }
-
-    fn keep(&mut self, buffer: BytesMut) -> Bytes {
-        let chunk = buffer.freeze();
-        let slot = usize::from(!self.kept[0].is_empty());
-        self.kept[slot] = chunk.clone();
-        chunk
+        self.buffers.take(usize::try_from((self.left.end - self.left.start).min(CHUNK)).unwrap_or_default())
     }
 
     fn advance(&mut self, chunk: Bytes) -> Bytes {
@@ -206,42 +199,6 @@ impl Stream for Body {
         let chunk = chunk.map_err(storage)?;
         this.state = State::ahead(reader);
         Poll::Ready(Some(Ok(chunk)))
-    }
-}
-
-/// Opening and reading without ever waiting for a disk. Whatever goes wrong here means that a blocking thread has to
-/// try, and to tell what is wrong.
-#[cfg(target_os = "linux")]
-mod page_cache {
-    use std::{fs::File, io::IoSliceMut, path::Path};
-
-    use rustix::{
-        fs::{CWD, Mode, OFlags, ResolveFlags, openat2},
-        io::{ReadWriteFlags, preadv2},
-    };
-
-    pub(super) fn open(path: &Path) -> Option<File> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED).ok().map(File::from)
-    }
-
-    /// Number of bytes read.
-    pub(super) fn read(file: &File, buffer: &mut [u8], offset: u64) -> usize {
-        let buffers = &mut [IoSliceMut::new(buffer)];
-        preadv2(file, buffers, offset, ReadWriteFlags::NOWAIT).unwrap_or(0)
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod page_cache {
-    use std::{fs::File, path::Path};
-
-    pub(super) fn open(_: &Path) -> Option<File> {
-        None
-    }
-
-    pub(super) fn read(_: &File, _: &mut [u8], _: u64) -> usize {
-        0
     }
 }
 
