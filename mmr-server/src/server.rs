@@ -36,6 +36,10 @@ mod workers;
 use self::{activity::Activity, stall::StallIo};
 pub use self::{metrics::serve_metrics, workers::Workers};
 
+/// What HTTP/1.1 keeps of a body in either direction, and the longest head of a request, in bytes. With thousands of
+/// connections this is where the memory goes.
+const CONNECTION_BUFFER: usize = 128 << 10;
+
 /// What a client may take up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpLimits {
@@ -178,7 +182,11 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 fn builder(limits: &HttpLimits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(CONNECTION_BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -49,7 +49,7 @@ impl ObjectStoreDatastore {
     pub const REMOTE_PART_BYTES: usize = 8 << 20;
 
     /// Part size for a directory or memory: small, because parts cost next to nothing there and memory counts.
-    pub const LOCAL_PART_BYTES: usize = 512 << 10;
+    pub const LOCAL_PART_BYTES: usize = 256 << 10;
 
     /// Wraps any store, with parts of [`Self::REMOTE_PART_BYTES`].
     ///

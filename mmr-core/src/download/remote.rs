@@ -25,8 +25,8 @@ use crate::{
     types::{ContentType, FileName, Lookup, MediaKind, MediaRecord, Mxc},
 };
 
-/// What readers do not get before the whole body has been judged: its length, its hash, and that it is stored. A body
-/// that is not longer is judged before its first byte.
+/// What readers do not get before the whole body has been judged by its length and its hash. A body that is not longer is
+/// judged before its first byte.
 pub(super) const HOLD_BACK: u64 = 64 << 10;
 
 /// Fetches media. Cheap to clone.
@@ -56,6 +56,12 @@ pub(super) struct Wanted {
     pub(super) policy: Arc<ServerPolicy>,
     /// A record whose object is lost.
     pub(super) lost: Option<Arc<MediaRecord>>,
+}
+
+/// What the origin says about a file.
+struct Label {
+    content_type: ContentType,
+    file_name: Option<FileName>,
 }
 
 /// How far a fetch is.
@@ -180,11 +186,7 @@ impl Remote {
         };
         let staged = self.0.ingest.stage_beside(MediaKind::Remote, body, &mut spool, copied).await;
         let staged = staged.map_err(origins_fault)?;
-        let record = self.publish(wanted, content_type, file_name, staged).await?;
-        if let Some(spool) = spool {
-            spool.finish();
-        }
-        Ok(record)
+        self.publish(wanted, Label { content_type, file_name }, staged, spool).await
     }
 
     /// Nothing to read from while a body arrives that would be held back anyway, or that cannot be spooled: then readers
@@ -204,12 +206,13 @@ impl Remote {
     async fn publish(
         &self,
         wanted: &Wanted,
-        content_type: ContentType,
-        file_name: Option<FileName>,
+        label: Label,
         staged: Staged,
+        spool: Option<Spool>,
     ) -> Result<Arc<MediaRecord>> {
         if let Some(lost) = &wanted.lost {
             if lost.blob.hash == staged.digests().hash {
+                spool.into_iter().for_each(Spool::finish);
                 return self.restore(lost, staged).await;
             }
             // Media never changes; what is lost here and different there is gone.
@@ -222,8 +225,8 @@ impl Remote {
             hash,
             origin: wanted.mxc.origin().to_owned(),
             uploader: None,
-            content_type,
-            file_name,
+            content_type: label.content_type,
+            file_name: label.file_name,
         };
         let facts = self.0.media.upload_facts(&probe).await;
         let known = match facts {
@@ -233,6 +236,8 @@ impl Remote {
                 return Err(refused.map_or_else(Error::from, |_| Error::Quarantined));
             }
         };
+        // The verdict is in. Whoever reads need not wait until the disk has it too.
+        spool.into_iter().for_each(Spool::finish);
         let UploadProbe { content_type, file_name, .. } = probe;
         let record = NewMedia {
             mxc: wanted.mxc.clone(),

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Bytes that are hashed at once. Shorter bodies are not worth a hop to another thread.
-const BATCH: usize = 256 << 10;
+const BATCH: usize = 128 << 10;
 
 /// Hashes a long body on a blocking thread while more of it comes in. Two batches are in memory at most.
 ///

@@ -99,7 +99,8 @@ impl SpoolReader {
     #[must_use]
     pub fn read(&self, range: Range<u64>) -> ByteStream {
         let state = self.0.state.subscribe();
-        let cursor = Cursor { shared: Arc::clone(&self.0), state, range, buffers: Buffers::default() };
+        let size = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(CHUNK).min(CHUNK);
+        let cursor = Cursor { shared: Arc::clone(&self.0), state, range, buffers: Buffers::new(size) };
         ByteStream::new(stream::try_unfold(cursor, |mut cursor| async move {
             Ok(cursor.next().await?.map(|chunk| (chunk, cursor)))
         }))
@@ -139,14 +140,14 @@ impl Cursor {
     /// What was written lately lies in the page cache, and is read on the spot.
     async fn take(&mut self, end: u64) -> Result<Bytes, StreamError> {
         let offset = self.range.start;
-        let len = usize::try_from(end - offset).unwrap_or(CHUNK).min(CHUNK);
-        let mut buffer = self.buffers.take(len);
-        if page_cache::read(&self.shared.file, &mut buffer, offset) < len {
+        let mut buffer = self.buffers.take();
+        let len = usize::try_from(end - offset).unwrap_or(CHUNK).min(buffer.len());
+        if page_cache::read(&self.shared.file, &mut buffer[..len], offset) < len {
             let shared = Arc::clone(&self.shared);
-            let read = move || shared.file.read_exact_at(&mut buffer, offset).map(|()| buffer);
+            let read = move || shared.file.read_exact_at(&mut buffer[..len], offset).map(|()| buffer);
             buffer = spawn_blocking(read).await.map_err(storage)?.map_err(storage)?;
         }
-        let chunk = self.buffers.keep(buffer);
+        let chunk = self.buffers.keep(buffer, len);
         self.range.start += chunk.len() as u64;
         Ok(chunk)
     }

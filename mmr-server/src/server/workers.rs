@@ -18,7 +18,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Blocking threads of all workers together: enough to keep several disks busy, few enough to bound their stacks.
-const BLOCKING_THREADS: usize = 64;
+const BLOCKING_THREADS: usize = 32;
 /// How long a blocking thread is kept for the next burst.
 const KEEP_THREADS: Duration = Duration::from_secs(2);
 

@@ -20,9 +20,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{dial::Dialer, discovery::Target, error::NetError, tls};
 
+/// What HTTP/1.1 reads at once, and the longest head of a response. Many fetches at once must not add up.
+const READ_BUFFER: usize = 128 << 10;
 /// Received ahead of the reader: of one response, and of all responses on one connection. A slow reader of one must not
 /// hold up the others.
-const STREAM_WINDOW: u32 = 1 << 20;
+const STREAM_WINDOW: u32 = 512 << 10;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 /// A silent HTTP/2 connection with responses under way is asked whether it lives.
 const PING_AFTER: Duration = Duration::from_secs(20);
@@ -154,7 +156,8 @@ async fn http1<S>(stream: S) -> hyper::Result<Connection>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
+    let (sender, connection) =
+        http1::Builder::new().max_buf_size(READ_BUFFER).handshake(TokioIo::new(stream)).await?;
     drive(connection);
     Ok(Connection::Http1(sender))
 }

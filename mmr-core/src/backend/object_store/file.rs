@@ -93,23 +93,23 @@ struct Reader {
 
 impl Reader {
     fn new(file: File, range: Range<u64>) -> Self {
-        Self { file, left: range, buffers: Buffers::default() }
+        let size = usize::try_from((range.end - range.start).min(CHUNK)).unwrap_or_default();
+        Self { file, left: range, buffers: Buffers::new(size) }
     }
 
     /// The next chunk, if all of it lies in the page cache.
     fn read_cached(&mut self) -> Option<Bytes> {
-        let mut buffer = self.buffer();
-        let got = page_cache::read(&self.file, &mut buffer, self.left.start);
-        let whole = got == buffer.len();
-        let chunk = self.buffers.keep(buffer);
-        whole.then(|| self.advance(chunk))
+        let (mut buffer, len) = self.buffer();
+        let got = page_cache::read(&self.file, &mut buffer[..len], self.left.start);
+        let chunk = self.buffers.keep(buffer, len);
+        (got == len).then(|| self.advance(chunk))
     }
 
     /// The next chunk, however long it takes.
     fn read(mut self) -> (Self, io::Result<Bytes>) {
-        let mut buffer = self.buffer();
-        let result = self.file.read_exact_at(&mut buffer, self.left.start);
-        let chunk = self.buffers.keep(buffer);
+        let (mut buffer, len) = self.buffer();
+        let result = self.file.read_exact_at(&mut buffer[..len], self.left.start);
+        let chunk = self.buffers.keep(buffer, len);
         let result = match result {
             Ok(()) => Ok(self.advance(chunk)),
             // Shorter than it was: cut behind our back.
@@ -122,9 +122,12 @@ impl Reader {
         (self, result)
     }
 
-    /// A buffer for the next chunk.
-    fn buffer(&mut self) -> BytesMut {
-        self.buffers.take(usize::try_from((self.left.end - self.left.start).min(CHUNK)).unwrap_or_default())
+    /// A buffer for the next chunk, and the chunk's length.
+    fn buffer(&mut self) -> (BytesMut, usize) {
+        let buffer = self.buffers.take();
+        let left = usize::try_from(self.left.end - self.left.start).unwrap_or(usize::MAX);
+        let len = left.min(buffer.len());
+        (buffer, len)
     }
 
     fn advance(&mut self, chunk: Bytes) -> Bytes {
