@@ -86,10 +86,14 @@ impl Writer {
         let before = std::mem::replace(&mut self.last, part.clone());
         self.send(part).await?;
         // Free by now, unless the store keeps what it is given.
-        if let Ok(mut buffer) = before.try_into_mut() {
-            buffer.clear();
-            self.buffer = buffer;
-        }
+        self.buffer = match before.try_into_mut() {
+            Ok(mut buffer) if buffer.capacity() >= self.part_bytes => {
+                buffer.clear();
+                buffer
+            }
+            // Not grown step by step: that would leave holes behind.
+            _ => BytesMut::with_capacity(self.part_bytes),
+        };
         Ok(())
     }
 
