@@ -23,7 +23,7 @@ pub(crate) mod remote;
 mod trouble;
 
 pub use self::arrival::Arrival;
-use self::remote::{Fetched, Remote, Wanted};
+use self::remote::{Remote, Wanted};
 pub(crate) use self::trouble::Troubles;
 
 /// Finds and reads media. Cheap to clone.
@@ -93,8 +93,8 @@ impl Downloads {
         match self.look(request).await? {
             Some(record) => self.checked(request, record).map(Found::Stored),
             None => match self.0.remote.open(self.wanted(request)?).await? {
-                Fetched::Stored(record) => self.checked(request, record).map(Found::Stored),
-                Fetched::Arriving(arrival) => Ok(Found::Arriving(arrival)),
+                Found::Stored(record) => self.checked(request, record).map(Found::Stored),
+                arriving @ Found::Arriving(_) => Ok(arriving),
             },
         }
     }

@@ -9,7 +9,7 @@ use std::{
 use ruma::OwnedServerName;
 use tokio::sync::watch;
 
-use super::{arrival::Arrival, trouble::Troubles};
+use super::{Found, arrival::Arrival, trouble::Troubles};
 use crate::{
     Error, Result,
     clock::Clock,
@@ -74,20 +74,13 @@ pub(crate) enum Progress {
     Failed(Arc<Error>),
 }
 
-/// What a fetch has for a reader.
-#[derive(Debug)]
-pub(super) enum Fetched {
-    Stored(Arc<MediaRecord>),
-    Arriving(Arrival),
-}
-
 impl Remote {
     pub(crate) fn new(inner: Inner) -> Self {
         Self(Arc::new(inner))
     }
 
     /// Starts or joins the fetch, and returns when the body can be read.
-    pub(super) async fn open(&self, wanted: Wanted) -> Result<Fetched> {
+    pub(super) async fn open(&self, wanted: Wanted) -> Result<Found> {
         let whole = wanted.policy.downloads.verify_first;
         self.follow(wanted, whole).await
     }
@@ -95,12 +88,12 @@ impl Remote {
     /// Starts or joins the fetch, and returns when it is over.
     pub(super) async fn store(&self, wanted: Wanted) -> Result<Arc<MediaRecord>> {
         match self.follow(wanted, true).await? {
-            Fetched::Stored(record) => Ok(record),
-            Fetched::Arriving(_) => Err(Error::Internal("a fetch ended before its end")),
+            Found::Stored(record) => Ok(record),
+            Found::Arriving(_) => Err(Error::Internal("a fetch ended before its end")),
         }
     }
 
-    async fn follow(&self, wanted: Wanted, whole: bool) -> Result<Fetched> {
+    async fn follow(&self, wanted: Wanted, whole: bool) -> Result<Found> {
         let mut progress = self.join(wanted)?;
         let settled = |progress: &Progress| match progress {
             Progress::Pending => false,
@@ -109,8 +102,8 @@ impl Remote {
         };
         let settled = progress.wait_for(settled).await.map(|progress| progress.clone());
         match settled {
-            Ok(Progress::Stored(record)) => Ok(Fetched::Stored(record)),
-            Ok(Progress::Arriving(arrival)) => Ok(Fetched::Arriving(arrival)),
+            Ok(Progress::Stored(record)) => Ok(Found::Stored(record)),
+            Ok(Progress::Arriving(arrival)) => Ok(Found::Arriving(arrival)),
             Ok(Progress::Failed(error)) => Err(Error::Shared(error)),
             Ok(Progress::Pending) | Err(_) => Err(Error::Internal("a fetch was dropped")),
         }
