@@ -19,12 +19,12 @@ use crate::{
 
 pub(crate) mod access;
 mod arrival;
+mod queue;
 pub(crate) mod remote;
 mod trouble;
 
-pub use self::arrival::Arrival;
 use self::remote::{Remote, Wanted};
-pub(crate) use self::trouble::Troubles;
+pub use self::{arrival::Arrival, queue::FetchLimits};
 
 /// Finds and reads media. Cheap to clone.
 #[derive(Clone, Debug)]

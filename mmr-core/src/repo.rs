@@ -1,10 +1,6 @@
 //! The composition root: builds the services and hands them out.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream::BoxStream};
 use tokio::sync::watch;
@@ -14,7 +10,7 @@ use crate::{
     clock::{Clock, SystemClock},
     datastore::Datastores,
     download::{
-        self, Downloads, Troubles,
+        self, Downloads, FetchLimits,
         remote::{self, Remote},
     },
     federation::{Federation, NoFederation},
@@ -59,6 +55,7 @@ pub struct MediaRepositoryBuilder {
     policies: Policies,
     clock: Arc<dyn Clock>,
     render_limits: RenderLimits,
+    fetch_limits: FetchLimits,
     schedule: CollectorSchedule,
     max_waiters: usize,
     cached_records: u64,
@@ -103,6 +100,12 @@ impl MediaRepositoryBuilder {
         self
     }
 
+    /// Bounds what is fetched from other servers at once.
+    pub const fn fetch_limits(mut self, limits: FetchLimits) -> Self {
+        self.fetch_limits = limits;
+        self
+    }
+
     /// Sets where media of other servers lies while it arrives, in files without a name. Default: the system's directory
     /// for temporary files.
     pub fn spool_directory(mut self, directory: PathBuf) -> Self {
@@ -120,6 +123,7 @@ impl MediaRepositoryBuilder {
             policies,
             clock,
             render_limits,
+            fetch_limits,
             schedule,
             max_waiters,
             cached_records,
@@ -156,8 +160,7 @@ impl MediaRepositoryBuilder {
             clock: Arc::clone(&clock),
             background: background.clone(),
             spool_directory,
-            troubles: Troubles::new(),
-            fetches: Mutex::default(),
+            limits: fetch_limits,
         });
         let downloads = Downloads::new(download::Inner {
             media,
@@ -214,6 +217,7 @@ impl MediaRepository {
             policies,
             clock: Arc::new(SystemClock),
             render_limits: RenderLimits::default(),
+            fetch_limits: FetchLimits::default(),
             schedule: CollectorSchedule::default(),
             max_waiters: 1024,
             cached_records: 10_000,

@@ -8,6 +8,7 @@ use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use mmr_core::{
+    download::FetchLimits,
     policy::ServerPolicy,
     store::{MediaFilter, Order, Page, Quarantine},
     testing::{
@@ -132,6 +133,48 @@ async fn a_crowd_causes_one_fetch_and_everybody_gets_the_same_bytes() {
     let replies = join_all((0..256).map(|_| lab.get())).await;
     assert!(replies.iter().all(|reply| reply.status == StatusCode::OK && reply.body == body));
     assert_eq!(lab.fetches(), 1);
+}
+
+#[tokio::test]
+async fn whoever_wants_very_many_files_of_one_server_has_to_wait_and_nobody_else_does() {
+    let network = Arc::new(FakeFederation::new());
+    let server = TestServerBuilder {
+        federation: Arc::<FakeFederation>::clone(&network),
+        fetches: FetchLimits { bodies: 2, queue: 16 },
+        ..TestServerBuilder::default()
+    }
+    .start()
+    .await;
+    let (body, gate) = (bytes(1, SIZE), Gate::new());
+    let media = OriginMedia::new(body.clone());
+    let name =
+        |origin: &str, number: u32| Mxc::from_parts(origin, &number.to_string()).expect("a valid name");
+    let target = |mxc: &Mxc| format!("/_matrix/client/v1/media/download/{}/{}", mxc.origin(), mxc.media_id());
+    for number in 0..5 {
+        network.answer(
+            name("busy.example", number),
+            media.clone().trouble(SIZE / 2, Trouble::Wait(gate.clone())),
+        );
+    }
+    network.answer(name("other.example", 0), media);
+    let get = async |mxc: Mxc| server.client.get(&target(&mxc), ALICE).await;
+
+    let whole_place = join_all((0..4).map(|number| get(name("busy.example", number))));
+    let meanwhile = async {
+        gate.reached().await;
+        while network.fetches().len() < 4 {
+            tokio::task::yield_now().await;
+        }
+        let refused = get(name("busy.example", 4)).await;
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(refused.json()["errcode"], "M_LIMIT_EXCEEDED");
+        assert_eq!(refused.header("Retry-After"), "5");
+        assert_eq!(get(name("other.example", 0)).await.body, body);
+        gate.open();
+    };
+    let (replies, ()) = tokio::join!(whole_place, meanwhile);
+    assert!(replies.iter().all(|reply| reply.body == body));
+    assert_eq!(get(name("busy.example", 4)).await.body, body);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use mmr_core::{
     backend::{memory::MemoryStore, object_store::ObjectStoreDatastore},
     clock::{Clock, SystemClock},
     datastore::{Datastore, Datastores},
+    download::FetchLimits,
     federation::{Federation, NoFederation},
     policy::{Policies, ServerPolicy},
     store::MediaStore,
@@ -70,6 +71,8 @@ pub struct TestServerBuilder {
     pub authenticator: Option<Arc<dyn Authenticator>>,
     /// The rest of the network; there is none by default.
     pub federation: Arc<dyn Federation>,
+    /// What may be fetched from it at once.
+    pub fetches: FetchLimits,
 }
 
 impl Default for TestServerBuilder {
@@ -82,6 +85,7 @@ impl Default for TestServerBuilder {
             datastore: None,
             authenticator: None,
             federation: Arc::new(NoFederation),
+            fetches: FetchLimits::default(),
         }
     }
 }
@@ -100,7 +104,7 @@ impl TestServerBuilder {
     /// # Panics
     /// When there is no free port.
     pub async fn start_with(self, adjust: impl FnOnce(Tenant) -> Tenant) -> TestServer {
-        let Self { policy, limits, clock, store, datastore, authenticator, federation } = self;
+        let Self { policy, limits, clock, store, datastore, authenticator, federation, fetches } = self;
         let name: OwnedServerName = SERVER_NAME.try_into().expect("a server name");
         let store = store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let datastore = datastore.unwrap_or_else(|| Arc::new(ObjectStoreDatastore::in_memory()));
@@ -112,6 +116,7 @@ impl TestServerBuilder {
         )
         .clock(clock)
         .federation(federation)
+        .fetch_limits(fetches)
         .build();
         let repository = Arc::new(repository);
         let tenant = adjust(Tenant::new(name, authenticator.unwrap_or_else(|| Arc::new(FixedUsers))));

@@ -9,7 +9,12 @@ use std::{
 use ruma::OwnedServerName;
 use tokio::sync::watch;
 
-use super::{Found, arrival::Arrival, trouble::Troubles};
+use super::{
+    Found,
+    arrival::Arrival,
+    queue::{FetchLimits, FetchQueue, Place},
+    trouble::Troubles,
+};
 use crate::{
     Error, Result,
     clock::Clock,
@@ -31,7 +36,7 @@ pub(super) const HOLD_BACK: u64 = 64 << 10;
 
 /// Fetches media. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Remote(Arc<Inner>);
+pub(crate) struct Remote(Arc<Inner>, Arc<State>);
 
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -44,8 +49,15 @@ pub(crate) struct Inner {
     pub(crate) background: Background,
     /// Where bodies lie while they arrive; `None` is the system's directory for temporary files.
     pub(crate) spool_directory: Option<PathBuf>,
-    pub(crate) troubles: Troubles,
-    pub(crate) fetches: Mutex<HashMap<Mxc, watch::Receiver<Progress>>>,
+    pub(crate) limits: FetchLimits,
+}
+
+/// What is under way, and what went wrong.
+#[derive(Debug)]
+struct State {
+    queue: FetchQueue,
+    troubles: Troubles,
+    fetches: Mutex<HashMap<Mxc, watch::Receiver<Progress>>>,
 }
 
 /// What is to be fetched, for which local homeserver.
@@ -76,7 +88,9 @@ pub(crate) enum Progress {
 
 impl Remote {
     pub(crate) fn new(inner: Inner) -> Self {
-        Self(Arc::new(inner))
+        let queue = FetchQueue::new(inner.limits);
+        let state = State { queue, troubles: Troubles::new(), fetches: Mutex::default() };
+        Self(Arc::new(inner), Arc::new(state))
     }
 
     /// Starts or joins the fetch, and returns when the body can be read.
@@ -114,27 +128,33 @@ impl Remote {
         if let Some(progress) = fetches.get(&wanted.mxc) {
             return Ok(progress.clone());
         }
-        self.0.troubles.check(&wanted.mxc, self.0.clock.now())?;
+        self.1.troubles.check(&wanted.mxc, self.0.clock.now())?;
+        let place = self.1.queue.enter(wanted.mxc.origin())?;
         let (sender, receiver) = watch::channel(Progress::Pending);
         fetches.insert(wanted.mxc.clone(), receiver.clone());
-        let landing = Landing { remote: self.clone(), mxc: wanted.mxc.clone() };
+        let landing = Landing { remote: self.clone(), mxc: wanted.mxc.clone(), place };
         self.0.background.spawn(self.clone().drive(wanted, sender, landing));
         Ok(receiver)
     }
 
     /// Goes on whoever leaves: whoever comes next wants the same.
     async fn drive(self, wanted: Wanted, progress: watch::Sender<Progress>, landing: Landing) {
-        let outcome = self.fetch(&wanted, &progress).await.map_err(Arc::new);
+        let outcome = self.fetch(&wanted, &progress, &landing.place).await.map_err(Arc::new);
         if let Err(error) = &outcome {
             tracing::info!(mxc = %wanted.mxc, error = &**error as &dyn std::error::Error, "a fetch failed");
         }
-        self.0.troubles.note(&wanted, outcome.as_ref().err(), self.0.clock.now());
+        self.1.troubles.note(&wanted, outcome.as_ref().err(), self.0.clock.now());
         // Stored before it leaves the table, so that there is no moment at which a second fetch could begin.
         drop(landing);
         progress.send_replace(outcome.map_or_else(Progress::Failed, Progress::Stored));
     }
 
-    async fn fetch(&self, wanted: &Wanted, progress: &watch::Sender<Progress>) -> Result<Arc<MediaRecord>> {
+    async fn fetch(
+        &self,
+        wanted: &Wanted,
+        progress: &watch::Sender<Progress>,
+        place: &Place,
+    ) -> Result<Arc<MediaRecord>> {
         // Somebody may have stored it since the reader looked.
         if wanted.lost.is_none()
             && let Some(record) = self.lookup(&wanted.mxc).await?
@@ -159,7 +179,9 @@ impl Remote {
             Some(len) => body.of_length(len),
             None => body,
         };
-        let mut spool = self.spool(len).await;
+        let is_small = len.is_some_and(|len| len <= HOLD_BACK);
+        let turn = if is_small { None } else { Some(place.turn().await) };
+        let mut spool = if is_small { None } else { self.spool().await };
         if let Some(spool) = &spool {
             let (content_type, file_name) = (content_type.clone(), file_name.clone());
             let arrival = Arrival::new(content_type, file_name, len, spool.reader());
@@ -177,17 +199,18 @@ impl Remote {
                 });
             }
         };
-        let staged = self.0.ingest.stage_beside(MediaKind::Remote, body, &mut spool, copied).await;
+        let staging = self.0.ingest.stage_beside(MediaKind::Remote, body, &mut spool, copied);
+        let staged = match turn {
+            Some(turn) => turn.hold_for(staging).await,
+            None => staging.await,
+        };
         let staged = staged.map_err(origins_fault)?;
         self.publish(wanted, Label { content_type, file_name }, staged, spool).await
     }
 
-    /// Nothing to read from while a body arrives that would be held back anyway, or that cannot be spooled: then readers
-    /// get what is stored, when it is.
-    async fn spool(&self, len: Option<u64>) -> Option<Spool> {
-        if len.is_some_and(|len| len <= HOLD_BACK) {
-            return None;
-        }
+    /// What readers read from while a body arrives. Without one they get what is stored, when it is; so they do when the
+    /// whole body would be held back anyway.
+    async fn spool(&self) -> Option<Spool> {
         let spool = Spool::create(self.0.spool_directory.as_deref(), HOLD_BACK).await;
         spool
             .inspect_err(|error| {
@@ -270,7 +293,7 @@ impl Remote {
     }
 
     fn fetches(&self) -> MutexGuard<'_, HashMap<Mxc, watch::Receiver<Progress>>> {
-        self.0.fetches.lock().unwrap_or_else(PoisonError::into_inner)
+        self.1.fetches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -288,6 +311,7 @@ fn origins_fault(error: Error) -> Error {
 struct Landing {
     remote: Remote,
     mxc: Mxc,
+    place: Place,
 }
 
 impl Drop for Landing {

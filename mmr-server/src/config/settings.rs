@@ -8,7 +8,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use mmr_core::policy::ServerPolicy;
+use mmr_core::{download::FetchLimits, policy::ServerPolicy, thumbnail::RenderLimits};
 use ruma::{OwnedServerName, OwnedUserId};
 
 use super::values::{DatastoreKind, LogLevel, Pattern, Secret};
@@ -28,7 +28,9 @@ pub struct Settings {
     /// Hot bytes.
     pub cache: CacheSettings,
     /// Bounds on rendering.
-    pub render: mmr_core::thumbnail::RenderLimits,
+    pub render: RenderLimits,
+    /// Bounds on fetching from other servers.
+    pub fetches: FetchLimits,
     /// How other servers are reached.
     pub network: NetworkSettings,
     /// The homeservers.

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use mmr_core::{
+    download::FetchLimits,
     policy::{DownloadPolicy, QuotaRule, ServerPolicy, ThumbnailPolicy, UploadPolicy},
     store::QuotaCap,
     thumbnail::RenderLimits,
@@ -57,6 +58,7 @@ pub(super) fn validate(
         datastores,
         cache: CacheSettings { memory_bytes: downloads.cache.memory_bytes },
         render: render(&thumbnails),
+        fetches: fetches(&downloads),
         network: network(federation, egress),
         homeservers,
         admins: admins.into_iter().collect(),
@@ -107,6 +109,11 @@ fn downloads(blocks: &Main, federation: &Federation) -> DownloadPolicy {
         ignored_hosts: federation.ignored_hosts.iter().map(|host| host.0.to_ascii_lowercase()).collect(),
         ..DownloadPolicy::default()
     }
+}
+
+fn fetches(downloads: &Downloads) -> FetchLimits {
+    let bodies = downloads.num_workers as usize;
+    FetchLimits { bodies, queue: bodies.saturating_mul(64) }
 }
 
 fn render(thumbnails: &Thumbnails) -> RenderLimits {

@@ -57,6 +57,7 @@ pub async fn wire(settings: &Settings) -> anyhow::Result<Wired> {
     let federation = Arc::new(network(settings)?);
     let mut builder = MediaRepository::builder(Arc::clone(&shared), datastores, Policies::new(policies))
         .render_limits(settings.render)
+        .fetch_limits(settings.fetches)
         .federation(Arc::<NetFederation>::clone(&federation));
     // Files without a name, beside those that are kept: temporary directories are often memory.
     if let Some(datastore) = settings.datastores.iter().find(|store| takes(&store.kinds, MediaKind::Remote)) {

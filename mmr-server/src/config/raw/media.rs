@@ -51,8 +51,9 @@ section! {
     struct Downloads {
         /// Largest file in bytes that is fetched from another server; 0 for no limit.
         "maxBytes" => max_bytes: u64 = 104_857_600, Used Host;
-        /// Files that are fetched at the same time.
-        "numWorkers" => num_workers: u32 [1..=10_000] = 10, Planned Global;
+        /// Files that are fetched at the same time, small and slow ones not counted; from one server, half of them. 64 times
+        /// as many may be waiting; what comes on top of that is answered with 429.
+        "numWorkers" => num_workers: u32 [1..=10_000] = 10, Used Global;
         /// Most minutes for which it is remembered that a server does not have some media; what may pass by itself is tried
         /// again much sooner.
         "failureCacheMinutes" => failure_cache_minutes: u32 = 15, Used Host;
