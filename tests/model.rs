@@ -33,6 +33,7 @@ enum Operation {
     Garbage(u32, Timestamp),
     Forget(Vec<BlobLocation>),
     Unreferenced(Vec<BlobKey>),
+    BlobsIn(Option<BlobKey>, u32),
     Relocate(ContentHash, BlobLocation, BlobLocation, Timestamp),
     Sums(OwnedUserId, OwnedServerName, u32),
     Reserve(Reservation, Option<u32>),
@@ -83,6 +84,7 @@ async fn run(store: &dyn MediaStore, operation: &Operation) -> String {
         Garbage(limit, before) => text(store.garbage(*limit, *before).await),
         Forget(garbage) => text(store.forget(garbage).await),
         Unreferenced(keys) => text(store.unreferenced(&datastore_id("a"), keys).await),
+        BlobsIn(after, limit) => text(store.blobs_in(&datastore_id("main"), after.as_ref(), *limit).await),
         Relocate(blob, from, to, now) => text(store.relocate(blob, from, to, *now).await),
         Sums(user, origin, limit) => sums(store, user, origin, *limit).await,
         Reserve(reservation, max) => text(store.reserve(reservation, *max).await),
@@ -378,6 +380,7 @@ fn of_media() -> impl Strategy<Value = Operation> {
         2 => (limit(), time()).prop_map(|(limit, before)| Garbage(limit, before)),
         1 => vec(place(), 0..3).prop_map(Forget),
         1 => vec(select(&["k/1", "k/2", "k/3", "aa/1", "aa/2"][..]).prop_map(key_of), 0..4).prop_map(Unreferenced),
+        2 => (option::of(place()), limit()).prop_map(|(after, limit)| BlobsIn(after.map(|place| place.key), limit)),
         3 => (0..BLOBS, place(), place(), time(), any::<bool>()).prop_map(|(bytes, from, to, now, first)| {
             Relocate(hash(bytes), if first { blob(bytes).location } else { from }, to, now)
         }),

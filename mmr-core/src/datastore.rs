@@ -17,7 +17,7 @@ mod registry;
 
 pub use self::{
     cached::CachedDatastore,
-    registry::{Datastores, DatastoresBuilder, NoDatastore},
+    registry::{Datastores, DatastoresBuilder, NoDatastore, Placement},
 };
 
 /// Bytes at rest. Objects are immutable: created once, read many times, deleted.

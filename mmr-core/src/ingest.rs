@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 
 use crate::{
     Result,
-    datastore::{BlobWriter, Datastores},
+    datastore::{BlobWriter, Datastores, Placement},
     store::{BlobIndex, Inserted, MediaIndex, NewBlob, NewMedia, NewThumbnail, Refusal, ThumbnailIndex},
     stream::{ByteStream, Spool},
     types::{BlobKey, BlobLocation, BlobRecord, Digests, MediaKind, Timestamp},
@@ -14,7 +14,7 @@ use crate::{
 
 mod digesting;
 
-use self::digesting::Digesting;
+pub(crate) use self::digesting::Digesting;
 
 /// Takes bodies in and publishes them. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -22,6 +22,14 @@ pub(crate) struct Ingest {
     datastores: Datastores,
     media: Arc<dyn MediaIndex>,
     thumbnails: Arc<dyn ThumbnailIndex>,
+}
+
+/// Where a new object goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'p> {
+    pub(crate) kind: MediaKind,
+    /// `None` is what is configured for everybody.
+    pub(crate) placement: Option<&'p Placement>,
 }
 
 /// A body that has come in whole and is not visible yet. Dropping it abandons the object.
@@ -59,21 +67,21 @@ impl Ingest {
     }
 
     /// Reads `body` to its end, hashing and writing in one pass.
-    pub(crate) async fn stage(&self, kind: MediaKind, body: ByteStream) -> Result<Staged> {
-        self.stage_beside(kind, body, &mut None, |_| {}).await
+    pub(crate) async fn stage(&self, target: Target<'_>, body: ByteStream) -> Result<Staged> {
+        self.stage_beside(target, body, &mut None, |_| {}).await
     }
 
     /// The same, and puts the bytes into a spool for those who cannot wait. A spool that fails is dropped, whereupon its
     /// readers fail; the body comes in all the same. `copied` is called after each chunk.
     pub(crate) async fn stage_beside(
         &self,
-        kind: MediaKind,
+        target: Target<'_>,
         mut body: ByteStream,
         spool: &mut Option<Spool>,
         copied: impl Fn(&Option<Spool>) + Send,
     ) -> Result<Staged> {
-        let (id, datastore) = self.datastores.pick(kind)?;
-        let location = BlobLocation { datastore: id.clone(), key: BlobKey::generate() };
+        let (id, datastore) = self.datastores.pick(target.kind, target.placement)?;
+        let location = BlobLocation { datastore: id, key: BlobKey::generate() };
         let mut writer = datastore.create(&location.key).await?;
         match copy(&mut body, &mut *writer, spool, copied).await {
             Ok(digests) => Ok(Staged { digests, location, writer }),
@@ -114,7 +122,10 @@ impl Ingest {
         // When the insert fails, its outcome may be unknown, and deleting the object could take the bytes from a row
         // that exists. The sweep tells the two cases apart later.
         let published = match self.insert(&mut record, NewBlob::Store(blob.clone())).await? {
-            Inserted::Stored => return Ok(Published::Recorded(blob)),
+            Inserted::Stored => {
+                self.datastores.raise_level(&blob.location.datastore, blob.size);
+                return Ok(Published::Recorded(blob));
+            }
             // Our own object: an earlier attempt had its effect.
             Inserted::Linked(location) if location == blob.location => return Ok(Published::Recorded(blob)),
             Inserted::Linked(location) => Published::Recorded(BlobRecord { location, ..blob.clone() }),

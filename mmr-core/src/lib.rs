@@ -16,7 +16,11 @@ mod access_log;
 pub mod download;
 pub mod gc;
 mod ingest;
+pub mod moderation;
+mod news;
+pub mod purge;
 mod record_cache;
+pub mod tasks;
 pub mod thumbnail;
 pub mod upload;
 

@@ -9,6 +9,8 @@ use std::{
 use ruma::{OwnedServerName, ServerName, UserId};
 use tokio::sync::watch;
 
+use crate::datastore::Placement;
+
 mod thumbnail;
 
 pub use self::thumbnail::ThumbnailPolicy;
@@ -59,6 +61,8 @@ pub struct ServerPolicy {
     pub downloads: DownloadPolicy,
     /// For thumbnails.
     pub thumbnails: Arc<ThumbnailPolicy>,
+    /// Which datastores take its new objects; `None` is those configured for everybody.
+    pub placement: Option<Placement>,
 }
 
 /// Rules for uploads.

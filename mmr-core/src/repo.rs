@@ -18,14 +18,20 @@ use crate::{
     gc::{self, Collector, CollectorSchedule},
     ingest::Ingest,
     lifecycle::Background,
+    moderation::{self, Moderation},
+    news::News,
     policy::{Policies, PolicyHandle},
+    purge::{self, Purge},
     record_cache::RecordCache,
     store::{BlobIndex, LeaseIndex, MediaIndex, MediaStore, Signal, ThumbnailIndex, UploadIndex},
+    tasks::{self, Tasks},
     thumbnail::{self, RenderLimits, RenderPool, Thumbnails},
     upload::{self, Uploads},
     waiters::Waiters,
 };
 
+/// Time between two looks at how full the datastores are.
+const MEASURE_LEVELS: Duration = Duration::from_mins(1);
 /// Time between two writes of what was read when.
 const ACCESS_LOG_FLUSH: Duration = Duration::from_mins(1);
 
@@ -38,6 +44,10 @@ pub struct MediaRepository {
     downloads: Downloads,
     thumbnails: Thumbnails,
     collector: Collector,
+    moderation: Moderation,
+    purge: Purge,
+    tasks: Tasks,
+    datastores: Datastores,
     policies: watch::Sender<Arc<Policies>>,
     policy_handle: PolicyHandle,
     background: Background,
@@ -59,6 +69,7 @@ pub struct MediaRepositoryBuilder {
     schedule: CollectorSchedule,
     max_waiters: usize,
     cached_records: u64,
+    task_workers: usize,
     federation: Arc<dyn Federation>,
     spool_directory: Option<PathBuf>,
 }
@@ -85,6 +96,13 @@ impl MediaRepositoryBuilder {
     /// Bounds how many requests wait for pending uploads at a time; further ones are answered at once. Default: 1024.
     pub fn max_waiters(mut self, max: usize) -> Self {
         self.max_waiters = max;
+        self
+    }
+
+    /// Bounds how many background tasks run here at a time; 0 leaves them to other processes and to
+    /// [`Tasks::run_due`]. Default: 5.
+    pub const fn task_workers(mut self, workers: usize) -> Self {
+        self.task_workers = workers;
         self
     }
 
@@ -127,6 +145,7 @@ impl MediaRepositoryBuilder {
             schedule,
             max_waiters,
             cached_records,
+            task_workers,
             federation,
             spool_directory,
         } = self;
@@ -185,13 +204,41 @@ impl MediaRepositoryBuilder {
         });
         let leases: Arc<dyn LeaseIndex> = Arc::<dyn MediaStore>::clone(&store);
         let holder = crate::types::MediaId::generate().to_string();
-        let collector =
-            Collector::new(gc::Inner { blobs, reservations, leases, datastores, clock, schedule, holder });
+        let news = News::new(records.clone(), Arc::<dyn MediaStore>::clone(&store));
+        let moderation = Moderation::new(moderation::Inner {
+            index: Arc::<dyn MediaStore>::clone(&store),
+            news: news.clone(),
+            clock: Arc::clone(&clock),
+        });
+        let media: Arc<dyn MediaIndex> = Arc::<dyn MediaStore>::clone(&store);
+        let purge = Purge::new(purge::Inner { media, news, clock: Arc::clone(&clock) });
+        let tasks = Tasks::new(tasks::Inner {
+            index: Arc::<dyn MediaStore>::clone(&store),
+            blobs: Arc::clone(&blobs),
+            datastores: datastores.clone(),
+            clock: Arc::clone(&clock),
+            background: background.clone(),
+            holder: holder.clone(),
+            workers: task_workers,
+        });
+        let collector = Collector::new(gc::Inner {
+            blobs,
+            reservations,
+            leases,
+            datastores: datastores.clone(),
+            clock,
+            schedule,
+            holder,
+        });
         let repository = MediaRepository {
             uploads,
             downloads,
             thumbnails,
             collector,
+            moderation,
+            purge,
+            tasks,
+            datastores,
             policies,
             policy_handle,
             background,
@@ -221,6 +268,7 @@ impl MediaRepository {
             schedule: CollectorSchedule::default(),
             max_waiters: 1024,
             cached_records: 10_000,
+            task_workers: 5,
             federation: Arc::new(NoFederation),
             spool_directory: None,
         }
@@ -250,10 +298,34 @@ impl MediaRepository {
         &self.collector
     }
 
+    /// Withdraws media and gives it back.
+    #[must_use]
+    pub const fn moderation(&self) -> &Moderation {
+        &self.moderation
+    }
+
+    /// Removes media.
+    #[must_use]
+    pub const fn purge(&self) -> &Purge {
+        &self.purge
+    }
+
+    /// Runs work in the background.
+    #[must_use]
+    pub const fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
     /// The rules in force.
     #[must_use]
     pub const fn policies(&self) -> &PolicyHandle {
         &self.policy_handle
+    }
+
+    /// Where bytes lie.
+    #[must_use]
+    pub const fn datastores(&self) -> &Datastores {
+        &self.datastores
     }
 
     /// Everything that is remembered.
@@ -285,6 +357,8 @@ impl MediaRepository {
 
     fn start(&self, records: RecordCache, waiters: Waiters) {
         self.background.spawn_until_stop(self.collector.clone().run());
+        self.background.spawn_until_stop(self.tasks.clone().run());
+        self.background.spawn_until_stop(measure_regularly(self.datastores.clone(), Arc::clone(&self.store)));
         self.background.spawn_until_stop(flush_regularly(self.access_log.clone()));
         self.background.spawn_until_stop(listen(self.store.subscribe(), records, waiters));
     }
@@ -296,6 +370,23 @@ async fn flush_regularly(access_log: AccessLog) {
         ticks.tick().await;
         if let Err(error) = access_log.flush().await {
             tracing::warn!(%error, "what was read when could not be written, will try again");
+        }
+    }
+}
+
+/// Keeps the levels true by which [`Datastores::pick`] chooses: other nodes store and remove, too.
+async fn measure_regularly(datastores: Datastores, store: Arc<dyn MediaStore>) {
+    let mut ticks = tokio::time::interval(MEASURE_LEVELS);
+    // Where there is one there is no choice.
+    while datastores.iter().count() > 1 {
+        ticks.tick().await;
+        for (id, _) in datastores.iter() {
+            match store.datastore_usage(id).await {
+                Ok(usage) => datastores.set_level(id, usage.bytes),
+                Err(error) => {
+                    tracing::warn!(%error, datastore = %id, "how much lies in a datastore could not be read");
+                }
+            }
         }
     }
 }

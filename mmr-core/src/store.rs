@@ -25,7 +25,7 @@ mod uploads;
 mod usage;
 
 pub use self::{
-    blobs::{BlobIndex, DatastoreUsage},
+    blobs::{BlobIndex, DatastoreUsage, StoredBlob},
     exports::{ExportIndex, ExportPart},
     leases::LeaseIndex,
     media::{

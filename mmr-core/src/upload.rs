@@ -7,7 +7,7 @@ use ruma::{OwnedServerName, OwnedUserId, UserId};
 use crate::{
     Error, Result,
     clock::Clock,
-    ingest::{Ingest, NewRecord, Published, Staged},
+    ingest::{Ingest, NewRecord, Published, Staged, Target},
     lifecycle::Background,
     policy::{PolicyHandle, ServerPolicy, UploadPolicy},
     record_cache::RecordCache,
@@ -96,7 +96,7 @@ impl Uploads {
     /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixmediav3upload
     pub async fn upload(&self, request: UploadRequest, body: ByteStream) -> Result<Mxc> {
         let policy = self.policy(&request.server)?;
-        let staged = self.stage(&policy.uploads, &request, body).await?;
+        let staged = self.stage(&policy, &request, body).await?;
         let this = self.clone();
         self.finish(async move { this.publish(&policy.uploads, request, None, staged).await }).await
     }
@@ -132,7 +132,7 @@ impl Uploads {
     pub async fn fill(&self, mxc: &Mxc, request: UploadRequest, body: ByteStream) -> Result<()> {
         self.may_fill(&request.by, mxc).await?;
         let policy = self.policy(mxc.origin())?;
-        let staged = self.stage(&policy.uploads, &request, body).await?;
+        let staged = self.stage(&policy, &request, body).await?;
         let (this, mxc) = (self.clone(), mxc.clone());
         self.finish(async move { this.publish(&policy.uploads, request, Some(mxc), staged).await }).await?;
         Ok(())
@@ -140,12 +140,13 @@ impl Uploads {
 
     async fn stage(
         &self,
-        policy: &UploadPolicy,
+        policy: &ServerPolicy,
         request: &UploadRequest,
         body: ByteStream,
     ) -> Result<Staged> {
-        let body = check_declared_len(policy, request.declared_len, body)?;
-        self.0.ingest.stage(MediaKind::Local, body).await
+        let body = check_declared_len(&policy.uploads, request.declared_len, body)?;
+        let target = Target { kind: MediaKind::Local, placement: policy.placement.as_ref() };
+        self.0.ingest.stage(target, body).await
     }
 
     /// From here on the outcome must not depend on whether the client still listens.

@@ -52,7 +52,7 @@ where
         Endpoint::Thumbnail(family, path) => Box::pin(thumbnail::thumbnail(context, family, &path)).await,
         Endpoint::FederationDownload(media_id) => Box::pin(federation::download(context, &media_id)).await,
         Endpoint::FederationThumbnail(media_id) => Box::pin(federation::thumbnail(context, &media_id)).await,
-        Endpoint::AdminFederationTest(server) => Box::pin(admin::federation_test(context, &server)).await,
+        Endpoint::Admin(endpoint) => Box::pin(admin::dispatch(context, endpoint)).await,
         Endpoint::Config => config::config(context).await,
         Endpoint::Versions => Box::pin(versions::versions(context)).await,
         Endpoint::Logout { all } => Box::pin(logout::logout(context, all)).await,

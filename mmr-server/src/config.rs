@@ -11,6 +11,7 @@ mod problem;
 mod raw;
 mod schema;
 mod settings;
+mod stores;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -18,16 +19,19 @@ mod validate;
 mod values;
 mod wire;
 
-pub(crate) use self::wire::{cached, network};
 pub use self::{
     load::{Loaded, load},
     problem::{ConfigError, Place, Problem},
     settings::{
         AppService, CacheSettings, DatabaseSettings, DatastoreSettings, HomeserverSettings, HttpSettings,
-        LogSettings, NetworkSettings, Settings,
+        LogSettings, NetworkSettings, Settings, StorageSettings,
     },
-    values::{DatastoreKind, LogLevel, Pattern, Secret},
+    values::{LogLevel, Pattern, Secret},
     wire::{Wired, wire},
+};
+pub(crate) use self::{
+    stores::kind_name,
+    wire::{cached, network},
 };
 
 /// The directory for a user's own data, `mmr` in it (XDG base directory specification).

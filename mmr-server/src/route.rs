@@ -5,8 +5,15 @@ use std::borrow::Cow;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
+mod admin;
+
+pub(crate) use self::admin::AdminEndpoint;
+
 /// Number of endpoints.
-pub(crate) const ACTIONS: usize = 13;
+pub(crate) const ACTIONS: usize = OTHERS + AdminEndpoint::COUNT;
+
+/// Number of endpoints that are not administrators'.
+const OTHERS: usize = 12;
 
 /// An endpoint with the parameters in its path, percent-decoded once and not validated: authentication comes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +32,8 @@ pub(crate) enum Endpoint<'p> {
     FederationDownload(Cow<'p, str>),
     /// `GET /_matrix/federation/v1/media/thumbnail/{mediaId}`.
     FederationThumbnail(Cow<'p, str>),
-    /// `GET /_matrix/media/unstable/admin/federation/test/{serverName}`, as in matrix-media-repo.
-    AdminFederationTest(Cow<'p, str>),
+    /// What lies below `/_matrix/media/unstable/admin`, as in matrix-media-repo.
+    Admin(AdminEndpoint<'p>),
     /// `GET /_matrix/client/v1/media/config` and its deprecated twin.
     Config,
     /// `GET /_matrix/client/versions`: the homeserver's answer, completed.
@@ -94,7 +101,8 @@ impl<'p> Endpoint<'p> {
             };
         }
         if let Some(rest) = rest.strip_prefix("unstable/") {
-            return Self::parse_admin(rest.strip_prefix("io.t2bot.media/").unwrap_or(rest));
+            let rest = rest.strip_prefix("io.t2bot.media/").unwrap_or(rest);
+            return AdminEndpoint::parse(rest.strip_prefix("admin/")?).map(Self::Admin);
         }
         let (version, rest) = rest.split_once('/')?;
         if !matches!(version, "v3" | "r0" | "v1") {
@@ -109,12 +117,6 @@ impl<'p> Endpoint<'p> {
             },
             _ => Self::parse_media(Family::Legacy, rest),
         }
-    }
-
-    fn parse_admin(rest: &'p str) -> Option<Self> {
-        let server_name = rest.strip_prefix("admin/federation/test/")?;
-        (!server_name.is_empty() && !server_name.contains('/'))
-            .then(|| Self::AdminFederationTest(decode(server_name)))
     }
 
     fn parse_media(family: Family, rest: &'p str) -> Option<Self> {
@@ -149,11 +151,10 @@ impl<'p> Endpoint<'p> {
         match self {
             Self::Upload | Self::Create | Self::Logout { .. } => &[Method::POST],
             Self::Fill(_) => &[Method::PUT],
-            Self::Config
-            | Self::Versions
-            | Self::FederationDownload(_)
-            | Self::FederationThumbnail(_)
-            | Self::AdminFederationTest(_) => &[Method::GET],
+            Self::Config | Self::Versions | Self::FederationDownload(_) | Self::FederationThumbnail(_) => {
+                &[Method::GET]
+            }
+            Self::Admin(endpoint) => endpoint.methods(),
             Self::Download(..) | Self::Thumbnail(..) | Self::Health => &[Method::GET, Method::HEAD],
         }
     }
@@ -173,7 +174,10 @@ impl<'p> Endpoint<'p> {
             Self::Health => (9, "healthz"),
             Self::FederationDownload(_) => (10, "federation_download"),
             Self::FederationThumbnail(_) => (11, "federation_thumbnail"),
-            Self::AdminFederationTest(_) => (12, "federation_test"),
+            Self::Admin(endpoint) => {
+                let (number, name) = endpoint.action();
+                (OTHERS + number, name)
+            }
         }
     }
 }

@@ -35,6 +35,18 @@ pub(crate) struct Inner {
     pub(crate) stall_timeout: Duration,
     pub(crate) ready: Arc<dyn Readiness>,
     pub(crate) network: Option<NetFederation>,
+    pub(crate) datastores: Vec<DatastoreSummary>,
+}
+
+/// What administrators are told about a datastore.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatastoreSummary {
+    /// Its ID.
+    pub id: String,
+    /// `file` or `s3`.
+    pub kind: &'static str,
+    /// The directory, or `s3://host/bucket`.
+    pub uri: String,
 }
 
 /// One homeserver as the routes see it.
@@ -70,6 +82,7 @@ pub struct MediaServiceBuilder {
     stall_timeout: Duration,
     ready: Arc<dyn Readiness>,
     network: Option<NetFederation>,
+    datastores: Vec<DatastoreSummary>,
 }
 
 #[derive(Debug)]
@@ -121,10 +134,17 @@ impl MediaServiceBuilder {
         self
     }
 
+    /// What administrators are told about the datastores. Default: nothing.
+    pub fn datastores(mut self, datastores: Vec<DatastoreSummary>) -> Self {
+        self.datastores = datastores;
+        self
+    }
+
     /// Builds the service. With a single homeserver the `Host` header does not matter.
     #[must_use]
     pub fn build(self) -> MediaService {
-        let Self { repository, tenants, use_forwarded_host, stall_timeout, ready, network } = self;
+        let Self { repository, tenants, use_forwarded_host, stall_timeout, ready, network, datastores } =
+            self;
         let tenants: HashMap<_, _> = tenants
             .into_iter()
             .map(|tenant| (tenant.name.as_str().to_ascii_lowercase(), Arc::new(tenant)))
@@ -141,6 +161,7 @@ impl MediaServiceBuilder {
             stall_timeout,
             ready,
             network,
+            datastores,
         }))
     }
 }
@@ -155,6 +176,7 @@ impl MediaService {
             stall_timeout: Duration::from_mins(1),
             ready: Arc::new(AlwaysReady),
             network: None,
+            datastores: Vec::new(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The server and the library as their users meet them, in one process.
 
+mod admin;
 mod architecture;
 mod auth;
 mod download;
@@ -8,6 +9,7 @@ mod hostile;
 mod limits;
 mod range;
 mod remote;
+mod tasks;
 mod tenants;
 mod thumbnail;
 mod upload;

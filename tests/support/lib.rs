@@ -7,5 +7,5 @@ mod server;
 pub use self::{
     client::{Client, Reply},
     homeserver::FakeHomeserver,
-    server::{ALICE, BOB, GUEST, SERVER_NAME, Scratch, TestServer, TestServerBuilder},
+    server::{ADMIN, ALICE, BOB, GUEST, SERVER_NAME, Scratch, TestServer, TestServerBuilder},
 };

@@ -35,6 +35,9 @@ pub const BOB: &str = "bob-token";
 /// Token of a guest.
 pub const GUEST: &str = "guest-token";
 
+/// Token of an administrator of the repository, `@admin:example.org`.
+pub const ADMIN: &str = "admin-token";
+
 /// A running server. Dropping it stops it.
 #[derive(Debug)]
 pub struct TestServer {
@@ -200,6 +203,7 @@ impl Authenticator for FixedUsers {
             ALICE => user("@alice:example.org", false),
             BOB => user("@bob:example.org", false),
             GUEST => user("@guest:example.org", true),
+            ADMIN => Ok(Caller::Admin("@admin:example.org".try_into().expect("a user id"))),
             _ => Err(AuthError::unknown_token()),
         }
     }

@@ -13,7 +13,7 @@ use ruma::OwnedUserId;
 
 use super::board::Board;
 use crate::{
-    store::{Inserted, NewBlob, PreviewRecord, StoreError},
+    store::{Inserted, NewBlob, PreviewRecord, StoreError, StoredBlob},
     types::{
         BlobLocation, BlobRecord, ContentHash, ContentType, FileName, MediaRecord, Mxc, Reservation,
         Restriction, ThumbnailRecord, ThumbnailSpec, Timestamp,
@@ -132,13 +132,25 @@ impl State {
         })
     }
 
+    fn stored_blob(&self, blob: &Blob) -> StoredBlob {
+        let hash = blob.record.hash;
+        let media = self.media_of(hash).map(|(_, media)| media.created);
+        let thumbnails = self.thumbnails.values().filter(|it| it.hash == hash).map(|it| it.created);
+        StoredBlob {
+            blob: blob.record.clone(),
+            media: media.clone().count() as u64,
+            thumbnails: thumbnails.clone().count() as u64,
+            last_used: media.chain(thumbnails).fold(blob.last_read, Timestamp::max),
+        }
+    }
+
     /// A blob that something refers to.
     fn blob(&self, hash: &ContentHash) -> &Blob {
         self.blobs.get(hash).expect("`sweep` keeps every blob that something refers to")
     }
 
     /// Media with these bytes.
-    fn media_of(&self, hash: ContentHash) -> impl Iterator<Item = (&Mxc, &Media)> {
+    fn media_of(&self, hash: ContentHash) -> impl Iterator<Item = (&Mxc, &Media)> + Clone {
         self.media.iter().filter(move |(_, media)| media.hash == hash)
     }
 

@@ -19,7 +19,7 @@ use crate::{
     Error, Result,
     clock::Clock,
     federation::{Federation, FederationError, FetchRequest, RemoteMedia},
-    ingest::{Ingest, NewRecord, Published, Staged},
+    ingest::{Ingest, NewRecord, Published, Staged, Target},
     lifecycle::Background,
     policy::ServerPolicy,
     record_cache::RecordCache,
@@ -199,7 +199,8 @@ impl Remote {
                 });
             }
         };
-        let staging = self.0.ingest.stage_beside(MediaKind::Remote, body, &mut spool, copied);
+        let target = Target { kind: MediaKind::Remote, placement: wanted.policy.placement.as_ref() };
+        let staging = self.0.ingest.stage_beside(target, body, &mut spool, copied);
         let staged = match turn {
             Some(turn) => turn.hold_for(staging).await,
             None => staging.await,

@@ -15,7 +15,7 @@ const BATCH: usize = 128 << 10;
 ///
 /// Hashing is most of the processor time of an upload. On the thread of its connection it would keep everybody else's
 /// waiting, and the next bytes in the socket.
-pub(super) struct Digesting {
+pub(crate) struct Digesting {
     // `None` while it is away.
     hasher: Option<Hasher>,
     away: Option<JoinHandle<Hasher>>,
@@ -24,11 +24,11 @@ pub(super) struct Digesting {
 }
 
 impl Digesting {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { hasher: Some(Hasher::new()), away: None, waiting: Vec::new(), bytes: 0 }
     }
 
-    pub(super) async fn update(&mut self, chunk: &Bytes) -> Result<()> {
+    pub(crate) async fn update(&mut self, chunk: &Bytes) -> Result<()> {
         self.bytes += chunk.len();
         self.waiting.push(chunk.clone());
         if self.bytes >= BATCH {
@@ -45,7 +45,7 @@ impl Digesting {
         Ok(())
     }
 
-    pub(super) async fn finish(mut self) -> Result<Digests> {
+    pub(crate) async fn finish(mut self) -> Result<Digests> {
         let mut hasher = self.take_back().await?;
         for chunk in self.waiting {
             hasher.update(&chunk);

@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use super::StoreError;
-use crate::types::{BlobKey, BlobLocation, ContentHash, DatastoreId, Timestamp};
+use crate::types::{BlobKey, BlobLocation, BlobRecord, ContentHash, DatastoreId, Timestamp};
 
 /// Where bytes lie, and where they no longer should.
 #[async_trait]
@@ -36,11 +36,32 @@ pub trait BlobIndex: fmt::Debug + Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
+    /// Blobs in a datastore behind `after`, ordered bytewise by key, at most `limit`: all of them, page by page.
+    async fn blobs_in(
+        &self,
+        datastore: &DatastoreId,
+        after: Option<&BlobKey>,
+        limit: u32,
+    ) -> Result<Vec<StoredBlob>, StoreError>;
+
     /// What lies in a datastore, garbage not counted. Cheap: sums are kept, not computed.
     async fn datastore_usage(&self, datastore: &DatastoreId) -> Result<DatastoreUsage, StoreError>;
 
     /// Datastores that any blob lies in, in order. A server refuses to start when one of them is not configured.
     async fn datastores(&self) -> Result<Vec<DatastoreId>, StoreError>;
+}
+
+/// A blob and what it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBlob {
+    /// The blob.
+    pub blob: BlobRecord,
+    /// When its media was last read or stored, or its thumbnail rendered, whichever was last.
+    pub last_used: Timestamp,
+    /// Number of media with these bytes.
+    pub media: u64,
+    /// Number of thumbnails that are these bytes.
+    pub thumbnails: u64,
 }
 
 /// What lies in a datastore.

@@ -84,6 +84,8 @@ macro_rules! media_store_suite {
                 a_blob_never_moves_onto_another,
                 the_sums_of_a_datastore_follow_what_lies_in_it,
                 datastores_in_use_are_listed_in_order,
+                the_blobs_of_a_datastore_are_paged_by_key,
+                a_blob_tells_what_it_is_for_and_when_it_was_used,
             ]
         );
         $crate::__contract!(

@@ -4,15 +4,15 @@ use std::{error::Error as _, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{RenderError, RenderPool, Rendered, ThumbnailPolicy, normalise};
+use super::{RenderError, RenderPool, Rendered, normalise};
 use crate::{
     Error, Result,
     clock::Clock,
     datastore::{DatastoreError, Datastores},
     download::{DownloadRequest, Downloads},
     flight::Flights,
-    ingest::{Ingest, NewRecord, Published},
-    policy::PolicyHandle,
+    ingest::{Ingest, NewRecord, Published, Target},
+    policy::{PolicyHandle, ServerPolicy},
     store::{Inserted, NewBlob, NewThumbnail, ThumbnailIndex},
     stream::ByteStream,
     types::{
@@ -80,8 +80,9 @@ impl Thumbnails {
     /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#thumbnails
     pub async fn open(&self, request: &DownloadRequest, wanted: &ThumbnailRequest) -> Result<Thumbnail> {
         let policies = self.0.policies.snapshot();
-        let policy = &policies.for_server(&request.server).ok_or(Error::NotFound)?.thumbnails;
-        let spec = normalise(wanted, policy).map_err(|error| Error::NotThumbnailable(error.to_string()))?;
+        let policy = policies.for_server(&request.server).ok_or(Error::NotFound)?;
+        let spec = normalise(wanted, &policy.thumbnails)
+            .map_err(|error| Error::NotThumbnailable(error.to_string()))?;
         let source = self.0.downloads.describe(request).await?;
         if let Some(record) = self.find(&source, &spec).await? {
             match self.0.datastores.read(&record.blob.location, None).await {
@@ -111,7 +112,7 @@ impl Thumbnails {
         &self,
         source: Arc<MediaRecord>,
         spec: ThumbnailSpec,
-        policy: &Arc<ThumbnailPolicy>,
+        policy: &Arc<ServerPolicy>,
     ) -> Result<Ready> {
         let (this, policy) = (self.clone(), Arc::clone(policy));
         let job = (source.blob.hash, spec);
@@ -127,15 +128,15 @@ impl Thumbnails {
         self,
         source: Arc<MediaRecord>,
         spec: ThumbnailSpec,
-        policy: Arc<ThumbnailPolicy>,
+        policy: Arc<ServerPolicy>,
     ) -> Result<Ready> {
-        let limit = policy.max_source_bytes;
+        let limit = policy.thumbnails.max_source_bytes;
         if source.blob.size > limit {
             return Err(Error::TooLarge { limit, unit: "bytes" });
         }
         let original =
             self.0.downloads.read(&source, RangeRequest::Whole).await?.body.collect_up_to(limit).await?;
-        let rendered = self.0.pool.render(original.clone(), spec, policy).await?;
+        let rendered = self.0.pool.render(original.clone(), spec, Arc::clone(&policy.thumbnails)).await?;
         let (Rendered::Image { content_type, width, height, .. }
         | Rendered::Original { content_type, width, height }) = rendered;
         let thumbnail = NewThumbnail {
@@ -148,7 +149,9 @@ impl Thumbnails {
             created: self.0.clock.now(),
         };
         let (blob, bytes) = match rendered {
-            Rendered::Image { bytes, .. } => (self.keep(thumbnail.clone(), bytes.clone()).await, bytes),
+            Rendered::Image { bytes, .. } => {
+                (self.keep(&policy, thumbnail.clone(), bytes.clone()).await, bytes)
+            }
             Rendered::Original { .. } => (self.link_original(&thumbnail, &source).await?, original),
         };
         let record = Arc::new(ThumbnailRecord {
@@ -165,9 +168,9 @@ impl Thumbnails {
 
     /// Keeps a rendering for the next who asks. Whoever asked now gets it from memory, kept or not: a full disk must not
     /// take the pictures away from people.
-    async fn keep(&self, thumbnail: NewThumbnail, bytes: Bytes) -> BlobRecord {
+    async fn keep(&self, policy: &ServerPolicy, thumbnail: NewThumbnail, bytes: Bytes) -> BlobRecord {
         let Digests { hash, checksum, len } = Hasher::digest(&bytes);
-        match self.store(thumbnail, bytes).await {
+        match self.store(policy, thumbnail, bytes).await {
             Ok(Published::Recorded(blob)) => return blob,
             // Somebody else stored one meanwhile, or the picture is gone by now.
             Ok(Published::Refused(_) | Published::Gone) => {}
@@ -181,8 +184,9 @@ impl Thumbnails {
         BlobRecord { hash, checksum: Some(checksum), size: len, location }
     }
 
-    async fn store(&self, thumbnail: NewThumbnail, bytes: Bytes) -> Result<Published> {
-        let staged = self.0.ingest.stage(MediaKind::Thumbnail, ByteStream::from(bytes)).await?;
+    async fn store(&self, policy: &ServerPolicy, thumbnail: NewThumbnail, bytes: Bytes) -> Result<Published> {
+        let target = Target { kind: MediaKind::Thumbnail, placement: policy.placement.as_ref() };
+        let staged = self.0.ingest.stage(target, ByteStream::from(bytes)).await?;
         self.0.ingest.publish(staged, NewRecord::Thumbnail(thumbnail), None).await
     }
 

@@ -120,7 +120,7 @@ pub struct BlobRecord {
 }
 
 /// What a blob is stored for; datastores are chosen by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MediaKind {
     /// Uploaded here.
     Local,

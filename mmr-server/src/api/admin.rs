@@ -4,14 +4,31 @@ use http::StatusCode;
 use ruma::ServerName;
 use serde_json::{Value, json};
 
-use super::{Answer, Context};
-use crate::respond::{self, ApiError};
+use super::{Answer, Context, query};
+use crate::{
+    respond::{self, ApiError},
+    route::AdminEndpoint,
+};
+
+mod datastores;
+mod tasks;
+
+pub(super) async fn dispatch(context: Context<'_>, endpoint: AdminEndpoint<'_>) -> Answer {
+    context.admin().await?;
+    match endpoint {
+        AdminEndpoint::FederationTest(server) => federation_test(context, &server).await,
+        AdminEndpoint::Datastores => Ok(datastores::list(context)),
+        AdminEndpoint::SizeEstimate(id) => datastores::size_estimate(context, &id).await,
+        AdminEndpoint::Transfer { source, target } => datastores::transfer(context, &source, &target).await,
+        AdminEndpoint::Tasks { unfinished } => tasks::list(context, unfinished).await,
+        AdminEndpoint::Task(id) => tasks::get(context, &id).await,
+    }
+}
 
 /// `GET /_matrix/media/unstable/admin/federation/test/{serverName}`: where a server is found, and what it says about
 /// itself. Answers `{"base_url", "hostname", "versions_response"}` like matrix-media-repo, and beside that what decided:
 /// `tls_name`, `targets` in the order to try, `delegate`, `step`.
-pub(super) async fn federation_test(context: Context<'_>, server: &str) -> Answer {
-    context.admin().await?;
+async fn federation_test(context: Context<'_>, server: &str) -> Answer {
     let server = ServerName::parse(server)
         .map_err(|_| ApiError::new(StatusCode::BAD_REQUEST, "M_INVALID_PARAM", "That is no server name"))?;
     let Some(network) = &context.service.network else {

@@ -18,6 +18,12 @@ pub(super) fn required<T: FromStr>(query: &str, name: &str, accepted: &str) -> R
     value.parse().map_err(|_| ApiError::bad_param(name, accepted))
 }
 
+/// A number that is not negative, if given.
+pub(super) fn number(query: &str, name: &str, accepted: &str) -> Result<Option<u64>, ApiError> {
+    let number = get(query, name).map(|value| value.parse()).transpose();
+    number.map_err(|_| ApiError::bad_param(name, accepted))
+}
+
 /// `true` or `false`, if given.
 pub(super) fn boolean(query: &str, name: &str) -> Result<Option<bool>, ApiError> {
     match get(query, name).as_deref() {

@@ -36,9 +36,9 @@ fn summary(settings: &Settings) -> String {
     let DatabaseSettings::Sqlite(database) = &settings.database;
     let _ = writeln!(text, "ok: listens on {host}:{port}, records in {}", database.display());
     for datastore in &settings.datastores {
-        let kinds: Vec<_> = datastore.kinds.iter().map(|kind| kind.as_str()).collect();
-        let kinds = if kinds.is_empty() { "read only".to_owned() } else { kinds.join(", ") };
-        let _ = writeln!(text, "ok: datastore {} in {} ({kinds})", datastore.id, datastore.path.display());
+        let kinds: Vec<_> = datastore.kinds.iter().map(|kind| config::kind_name(*kind)).collect();
+        let kinds = if kinds.is_empty() { "takes nothing of everybody".to_owned() } else { kinds.join(", ") };
+        let _ = writeln!(text, "ok: datastore {} in {} ({kinds})", datastore.id, datastore.storage);
     }
     for host in &settings.homeservers {
         let _ = writeln!(text, "ok: homeserver {} at {}", host.name, host.cs_api);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::{
     auth::Homeserver,
-    config::{self, HomeserverSettings, Loaded, Settings},
+    config::{self, HomeserverSettings, Loaded, Settings, StorageSettings},
 };
 
 pub(super) fn run(config: &Path) -> anyhow::Result<ExitCode> {
@@ -32,8 +32,9 @@ async fn examine(settings: &Settings) -> anyhow::Result<bool> {
         }
     }
     for datastore in &settings.datastores {
-        let what = format!("datastore {}: {} takes files", datastore.id, datastore.path.display());
-        healthy &= report(&what, takes_files(&datastore.path));
+        let StorageSettings::Directory { path, .. } = &datastore.storage;
+        let what = format!("datastore {}: {} takes files", datastore.id, path.display());
+        healthy &= report(&what, takes_files(path));
     }
     Ok(healthy)
 }

@@ -2,16 +2,17 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt,
     net::SocketAddr,
     path::PathBuf,
     time::Duration,
 };
 
 use ipnet::IpNet;
-use mmr_core::{download::FetchLimits, policy::ServerPolicy, thumbnail::RenderLimits};
+use mmr_core::{download::FetchLimits, policy::ServerPolicy, thumbnail::RenderLimits, types::MediaKind};
 use ruma::{OwnedServerName, OwnedUserId};
 
-use super::values::{DatastoreKind, LogLevel, Pattern, Secret};
+use super::values::{LogLevel, Pattern, Secret};
 use crate::server::HttpLimits;
 
 /// Everything that the server is run with.
@@ -31,6 +32,8 @@ pub struct Settings {
     pub render: RenderLimits,
     /// Bounds on fetching from other servers.
     pub fetches: FetchLimits,
+    /// Background tasks that run here at the same time.
+    pub task_workers: usize,
     /// How other servers are reached.
     pub network: NetworkSettings,
     /// The homeservers.
@@ -74,17 +77,35 @@ pub enum DatabaseSettings {
     Sqlite(PathBuf),
 }
 
-/// One datastore: a directory.
+/// One datastore.
 #[derive(Clone, Debug)]
 pub struct DatastoreSettings {
     /// Its immutable name.
     pub id: String,
-    /// What new objects it takes.
-    pub kinds: Vec<DatastoreKind>,
-    /// The directory.
-    pub path: PathBuf,
-    /// Sync files and directories at commit.
-    pub fsync: bool,
+    /// What new objects it takes of everybody.
+    pub kinds: Vec<MediaKind>,
+    /// What it is.
+    pub storage: StorageSettings,
+}
+
+/// Where the objects of a datastore lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StorageSettings {
+    /// In a directory.
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Sync files and directories at commit.
+        fsync: bool,
+    },
+}
+
+impl fmt::Display for StorageSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory { path, .. } => path.display().fmt(f),
+        }
+    }
 }
 
 /// Hot bytes.

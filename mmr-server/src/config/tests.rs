@@ -1,5 +1,10 @@
 //! Configuration as a whole.
 
+use mmr_core::{
+    datastore::Placement,
+    types::{DatastoreId, MediaKind},
+};
+
 use super::{
     ConfigError, Loaded,
     load::{Source, read},
@@ -147,6 +152,27 @@ uploads: {maxBytes: 1000, minBytes: 5}
             ("three.org", "http://three/", Some(1000), 5, 0),
         ]
     );
+}
+
+#[test]
+fn datastores_of_one_homeserver_take_its_new_objects_and_nobody_elses() {
+    let own = "homeserver: example.org
+datastores:
+  - {id: own, type: file, forKinds: [all], opts: {path: /own}}
+";
+    let settings = load(&[("a.yaml", MINIMAL), ("b.yaml", own)]).unwrap().settings;
+    let own = settings.datastores.iter().find(|datastore| datastore.id == "own").unwrap();
+    assert_eq!((settings.datastores.len(), &own.kinds[..]), (2, &[][..]));
+    let id = DatastoreId::parse("own").unwrap();
+    let placement = Placement::default().with(&id, &MediaKind::ALL);
+    assert_eq!(settings.homeservers[0].policy.placement, Some(placement));
+}
+
+#[test]
+fn one_id_cannot_name_two_datastores() {
+    let own = "homeserver: example.org\ndatastores:\n  - {id: main, type: file, forKinds: [all], opts: {path: /other}}\n";
+    let error = load(&[("a.yaml", MINIMAL), ("b.yaml", own)]).unwrap_err().errors[0].to_string();
+    assert!(error.starts_with("b.yaml:3: datastores: \"main\" is another datastore elsewhere"), "{error}");
 }
 
 #[test]

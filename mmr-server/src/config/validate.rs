@@ -7,21 +7,18 @@ use mmr_core::{
     policy::{DownloadPolicy, QuotaRule, ServerPolicy, ThumbnailPolicy, UploadPolicy},
     store::QuotaCap,
     thumbnail::RenderLimits,
-    types::{DatastoreId, Size},
+    types::Size,
 };
 use ruma::OwnedServerName;
 
 use super::{
-    AppService, CacheSettings, DatabaseSettings, DatastoreSettings, HomeserverSettings, HttpSettings,
-    LogSettings, NetworkSettings, Place, Settings,
+    AppService, CacheSettings, DatabaseSettings, HomeserverSettings, HttpSettings, LogSettings,
+    NetworkSettings, Place, Settings,
     load::missing_place,
     problem::Report,
-    raw::{
-        AccessTokens, DatastoreEntry, Downloads, Egress, Federation, Homeserver, Main, Repo, Thumbnails,
-        Uploads,
-    },
+    raw::{AccessTokens, Downloads, Egress, Federation, Homeserver, Main, Repo, Thumbnails, Uploads},
     schema::Located,
-    values::{DatastoreKind, DatastoreType},
+    stores::Stores,
 };
 use crate::server::HttpLimits;
 
@@ -42,23 +39,25 @@ pub(super) fn validate(
     report: &mut Report,
 ) -> Option<Settings> {
     let database = database(&main, report);
-    let datastores = datastores(&main.datastores, report);
+    let mut all = Stores::of_everybody(&main.datastores, report);
     if hosts.is_empty() && main.homeservers.is_empty() {
         report.error(
             missing_place("homeservers"),
             "is missing; accepted: a list with name and csApi of each homeserver",
         );
     }
-    let homeservers: Vec<_> = hosts.into_iter().filter_map(|host| homeserver(host, &main, report)).collect();
-    let Main { repo, metrics, downloads, thumbnails, federation, egress, admins, .. } = main;
+    let homeservers: Vec<_> =
+        hosts.into_iter().filter_map(|host| homeserver(host, &main, &mut all, report)).collect();
+    let Main { repo, metrics, downloads, thumbnails, federation, egress, admins, tasks, .. } = main;
     Some(Settings {
         http: http(&repo),
         log: log(repo),
         database: database?,
-        datastores,
+        datastores: all.into_settings(),
         cache: CacheSettings { memory_bytes: downloads.cache.memory_bytes },
         render: render(&thumbnails),
         fetches: fetches(&downloads),
+        task_workers: tasks.num_workers as usize,
         network: network(federation, egress),
         homeservers,
         admins: admins.into_iter().collect(),
@@ -153,64 +152,12 @@ fn database(main: &Main, report: &mut Report) -> Option<DatabaseSettings> {
     }
 }
 
-fn datastores(list: &Located<Vec<Located<DatastoreEntry>>>, report: &mut Report) -> Vec<DatastoreSettings> {
-    let mut all: Vec<DatastoreSettings> = Vec::new();
-    for Located { value, place } in &list.value {
-        let place = place.clone().unwrap_or_else(|| missing_place("datastores"));
-        let at = |key: &str| Place { key: format!("{}.{key}", place.key), ..place.clone() };
-        if DatastoreId::parse(&value.id.0).is_err() {
-            report.error(
-                at("id"),
-                format!("found {:?}; accepted: a name that never changes, up to 255 bytes", value.id.0),
-            );
-        }
-        if all.iter().any(|other| other.id == value.id.0) {
-            report.error(at("id"), format!("{:?} is used twice; accepted: a name of its own", value.id.0));
-        }
-        match value.kind {
-            Some(DatastoreType::File) => {}
-            Some(DatastoreType::S3) => {
-                report.error(at("type"), "this version has no S3 support yet; accepted: file");
-            }
-            None => report.error(at("type"), "is missing; accepted: file"),
-        }
-        let path = value.opts.path.clone().filter(|path| !path.as_os_str().is_empty());
-        if path.is_none() && value.kind == Some(DatastoreType::File) {
-            report.error(at("opts.path"), "is missing; accepted: the directory that holds the files");
-        }
-        all.push(DatastoreSettings {
-            id: value.id.0.clone(),
-            kinds: value.for_kinds.clone(),
-            path: path.unwrap_or_default(),
-            fsync: value.opts.fsync,
-        });
-    }
-    require_kinds(list, &all, report);
-    all
-}
-
-/// Exports do not exist yet, so nobody has to have a place for them.
-fn require_kinds(
-    list: &Located<Vec<Located<DatastoreEntry>>>,
-    all: &[DatastoreSettings],
+fn homeserver(
+    host: Host,
+    main: &Main,
+    stores: &mut Stores,
     report: &mut Report,
-) {
-    for kind in [DatastoreKind::LocalMedia, DatastoreKind::RemoteMedia, DatastoreKind::Thumbnails] {
-        let takes = |store: &DatastoreSettings| {
-            store.kinds.contains(&kind) || store.kinds.contains(&DatastoreKind::All)
-        };
-        if !all.iter().any(takes) {
-            let place = list.place.clone().unwrap_or_else(|| missing_place("datastores"));
-            let kind = kind.as_str();
-            report.error(
-                place,
-                format!("no datastore takes {kind}; accepted: forKinds with {kind} or all in one of them"),
-            );
-        }
-    }
-}
-
-fn homeserver(host: Host, main: &Main, report: &mut Report) -> Option<HomeserverSettings> {
+) -> Option<HomeserverSettings> {
     let Host { name, place, entry, blocks } = host;
     let Some(cs_api) = entry.cs_api else {
         let key = if place.key == "homeserver" { "csApi".to_owned() } else { format!("{}.csApi", place.key) };
@@ -220,13 +167,8 @@ fn homeserver(host: Host, main: &Main, report: &mut Report) -> Option<Homeserver
         );
         return None;
     };
-    if blocks.datastores != main.datastores {
-        let place = blocks.datastores.place.clone().unwrap_or(place);
-        report.error(
-            place,
-            "datastores of one homeserver alone are not supported yet; accepted: in the main file",
-        );
-    }
+    let has_own = blocks.datastores != main.datastores;
+    let placement = has_own.then(|| stores.of_homeserver(&blocks.datastores, report));
     let AccessTokens { max_cache_time_seconds, .. } = blocks.access_tokens;
     let freeze = blocks.repo.freeze_unauthenticated_media;
     Some(HomeserverSettings {
@@ -240,6 +182,7 @@ fn homeserver(host: Host, main: &Main, report: &mut Report) -> Option<Homeserver
             uploads: uploads(&blocks.uploads, freeze, report),
             downloads: downloads(&blocks, &main.federation),
             thumbnails: Arc::new(thumbnails(&blocks.thumbnails)),
+            placement,
         },
         name,
     })

@@ -9,9 +9,9 @@ use std::{
     path::PathBuf,
 };
 
-pub use self::names::{DatastoreKind, LogLevel, Pattern, Secret};
+pub use self::names::{LogLevel, Pattern, Secret};
 pub(super) use self::{
-    names::{AdminApi, DatastoreType, Free, Text},
+    names::{AdminApi, DatastoreKind, DatastoreType, Free, Text},
     network::{BaseUrl, BindHost, Cidr, HostPort},
 };
 use super::{

@@ -1,6 +1,6 @@
 //! [`Settings`] into a running repository and its routes.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -22,11 +22,11 @@ use ruma::OwnedUserId;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::{
-    DatabaseSettings, DatastoreKind, DatastoreSettings, HomeserverSettings, NetworkSettings, Settings,
+    DatabaseSettings, DatastoreSettings, HomeserverSettings, NetworkSettings, Settings, StorageSettings,
 };
 use crate::{
     auth::{Admins, AppServices, Authenticator, Homeserver, TokenCache},
-    service::{MediaService, Readiness, Tenant},
+    service::{DatastoreSummary, MediaService, Readiness, Tenant},
 };
 
 /// Everything that runs.
@@ -58,10 +58,11 @@ pub async fn wire(settings: &Settings) -> anyhow::Result<Wired> {
     let mut builder = MediaRepository::builder(Arc::clone(&shared), datastores, Policies::new(policies))
         .render_limits(settings.render)
         .fetch_limits(settings.fetches)
+        .task_workers(settings.task_workers)
         .federation(Arc::<NetFederation>::clone(&federation));
     // Files without a name, beside those that are kept: temporary directories are often memory.
-    if let Some(datastore) = settings.datastores.iter().find(|store| takes(&store.kinds, MediaKind::Remote)) {
-        builder = builder.spool_directory(datastore.path.clone());
+    if let Some(directory) = settings.datastores.iter().find_map(remote_directory) {
+        builder = builder.spool_directory(directory);
     }
     let repository = Arc::new(builder.build());
     let background = Background::new();
@@ -69,7 +70,8 @@ pub async fn wire(settings: &Settings) -> anyhow::Result<Wired> {
         .stall_timeout(settings.http.limits.stall_timeout)
         .use_forwarded_host(settings.http.use_forwarded_host)
         .readiness(Arc::new(StoreAnswers(shared)))
-        .network(NetFederation::clone(&federation));
+        .network(NetFederation::clone(&federation))
+        .datastores(settings.datastores.iter().map(summary).collect());
     let mut tokens = Vec::new();
     for host in &settings.homeservers {
         let tenant = tenant(host, &settings.admins, &background)?;
@@ -137,25 +139,30 @@ fn signing_keys(host: &HomeserverSettings) -> anyhow::Result<Option<SigningKeys>
 fn open_datastores(settings: &[DatastoreSettings], cache_bytes: u64) -> anyhow::Result<Datastores> {
     let mut builder = Datastores::builder();
     let share = cache_bytes / settings.len().max(1) as u64;
-    for DatastoreSettings { id, kinds, path, fsync } in settings {
-        let options = DirectoryOptions { fsync: *fsync };
-        let directory = ObjectStoreDatastore::directory(path, options).with_context(|| {
-            format!("datastore {id}: the directory {} cannot be used (opts.path)", path.display())
-        })?;
-        let kinds: Vec<MediaKind> = MediaKind::ALL.into_iter().filter(|kind| takes(kinds, *kind)).collect();
-        builder = builder.add(DatastoreId::parse(id)?, cached(Arc::new(directory), share), &kinds);
+    for DatastoreSettings { id, kinds, storage } in settings {
+        let datastore = open_storage(id, storage)?;
+        builder = builder.add(DatastoreId::parse(id)?, cached(datastore, share), kinds);
     }
     Ok(builder.build())
 }
 
-fn takes(kinds: &[DatastoreKind], kind: MediaKind) -> bool {
-    let name = match kind {
-        MediaKind::Local => DatastoreKind::LocalMedia,
-        MediaKind::Remote => DatastoreKind::RemoteMedia,
-        MediaKind::Thumbnail => DatastoreKind::Thumbnails,
-        MediaKind::Archive => DatastoreKind::Archives,
-    };
-    kinds.contains(&name) || kinds.contains(&DatastoreKind::All)
+fn open_storage(id: &str, storage: &StorageSettings) -> anyhow::Result<Arc<dyn Datastore>> {
+    let StorageSettings::Directory { path, fsync } = storage;
+    let directory = ObjectStoreDatastore::directory(path, DirectoryOptions { fsync: *fsync });
+    let directory = directory.with_context(|| {
+        format!("datastore {id}: the directory {} cannot be used (opts.path)", path.display())
+    })?;
+    Ok(Arc::new(directory))
+}
+
+fn summary(datastore: &DatastoreSettings) -> DatastoreSummary {
+    let StorageSettings::Directory { path, .. } = &datastore.storage;
+    DatastoreSummary { id: datastore.id.clone(), kind: "file", uri: path.display().to_string() }
+}
+
+fn remote_directory(datastore: &DatastoreSettings) -> Option<PathBuf> {
+    let StorageSettings::Directory { path, .. } = &datastore.storage;
+    datastore.kinds.contains(&MediaKind::Remote).then(|| path.clone())
 }
 
 /// Media in a datastore that is not configured could not be read, nor told from orphans.

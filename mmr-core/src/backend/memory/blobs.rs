@@ -2,10 +2,10 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 
-use super::MemoryStore;
+use super::{Blob, MemoryStore};
 use crate::{
-    store::{BlobIndex, DatastoreUsage, StoreError},
-    types::{BlobKey, BlobLocation, ContentHash, DatastoreId, Timestamp},
+    store::{BlobIndex, DatastoreUsage, StoreError, StoredBlob},
+    types::{BlobKey, BlobLocation, BlobRecord, ContentHash, DatastoreId, Timestamp},
 };
 
 #[async_trait]
@@ -58,6 +58,21 @@ impl BlobIndex for MemoryStore {
         state.garbage.remove(to);
         state.garbage.insert(from.clone(), now);
         Ok(true)
+    }
+
+    async fn blobs_in(
+        &self,
+        datastore: &DatastoreId,
+        after: Option<&BlobKey>,
+        limit: u32,
+    ) -> Result<Vec<StoredBlob>, StoreError> {
+        let state = self.state();
+        let is_wanted = |record: &BlobRecord| {
+            record.location.datastore == *datastore && after.is_none_or(|after| record.location.key > *after)
+        };
+        let mut found: Vec<&Blob> = state.blobs.values().filter(|blob| is_wanted(&blob.record)).collect();
+        found.sort_by_key(|blob| &blob.record.location.key);
+        Ok(found.into_iter().take(limit as usize).map(|blob| state.stored_blob(blob)).collect())
     }
 
     async fn datastore_usage(&self, datastore: &DatastoreId) -> Result<DatastoreUsage, StoreError> {

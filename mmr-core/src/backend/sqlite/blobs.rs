@@ -8,7 +8,7 @@ use super::{
     row::{Columns, all, blob_columns, exists, first, int, millis, run},
 };
 use crate::{
-    store::{BlobIndex, DatastoreUsage, Inserted, NewBlob, StoreError},
+    store::{BlobIndex, DatastoreUsage, Inserted, NewBlob, StoreError, StoredBlob},
     types::{BlobKey, BlobLocation, BlobRecord, Checksum, ContentHash, DatastoreId, Timestamp},
 };
 
@@ -41,6 +41,16 @@ impl BlobIndex for SqliteStore {
     ) -> Result<bool, StoreError> {
         let (blob, from, to) = (*blob, from.clone(), to.clone());
         self.write(move |conn| relocate(conn, &blob, &from, &to, now)).await
+    }
+
+    async fn blobs_in(
+        &self,
+        datastore: &DatastoreId,
+        after: Option<&BlobKey>,
+        limit: u32,
+    ) -> Result<Vec<StoredBlob>, StoreError> {
+        let (datastore, after) = (datastore.clone(), after.cloned());
+        self.read(move |conn| blobs_in(conn, &datastore, after.as_ref(), limit)).await
     }
 
     async fn datastore_usage(&self, datastore: &DatastoreId) -> Result<DatastoreUsage, StoreError> {
@@ -214,6 +224,36 @@ fn relocate(
     forget(conn, to)?;
     discard(conn, from, now)?;
     Ok(true)
+}
+
+/// Every key is longer than nothing.
+pub(super) const IN_DATASTORE: &str = concat!(
+    "SELECT ",
+    blob_columns!(),
+    ", max(b.last_read,
+        coalesce((SELECT max(created) FROM media WHERE blob = b.id), 0),
+        coalesce((SELECT max(created) FROM thumbnails WHERE blob = b.id), 0)),
+    (SELECT count(*) FROM media WHERE blob = b.id),
+    (SELECT count(*) FROM thumbnails WHERE blob = b.id)
+    FROM blobs b WHERE b.datastore = ?1 AND b.key > ?2 ORDER BY b.key LIMIT ?3",
+);
+
+fn blobs_in(
+    conn: &Connection,
+    datastore: &DatastoreId,
+    after: Option<&BlobKey>,
+    limit: u32,
+) -> Result<Vec<StoredBlob>, StoreError> {
+    let after = after.map_or("", BlobKey::as_str);
+    all(conn, IN_DATASTORE, params![datastore.as_str(), after, limit], |row| {
+        let mut columns = Columns::of("blobs", row);
+        Ok(StoredBlob {
+            blob: columns.blob()?,
+            last_used: columns.time()?,
+            media: columns.u64()?,
+            thumbnails: columns.u64()?,
+        })
+    })
 }
 
 pub(super) const USAGE: &str = "SELECT blobs, bytes FROM datastore_usage WHERE datastore = ?1";

@@ -43,6 +43,7 @@ fn no_fixed_statement_scans_a_table() {
         blobs::FORGET,
         blobs::GARBAGE,
         blobs::HAS_MEDIA,
+        blobs::IN_DATASTORE,
         blobs::IN_USE,
         blobs::KNOWN_KEY,
         blobs::LIVES_AT,

@@ -14,9 +14,9 @@ use crate::{
     store::{
         Attributes, BlobIndex, DatastoreUsage, ExportIndex, ExportPart, Inserted, LeaseIndex, MediaFilter,
         MediaIndex, MediaStore, MediaUsage, ModerationIndex, NewBlob, NewMedia, NewTask, NewThumbnail, Page,
-        PreviewIndex, PreviewRecord, Quarantine, Removed, Reserved, Signal, Signals, StoreError, TaskIndex,
-        TaskRecord, ThumbnailIndex, ThumbnailLookup, UploadFacts, UploadIndex, UploadProbe, UsageIndex,
-        UserUsage,
+        PreviewIndex, PreviewRecord, Quarantine, Removed, Reserved, Signal, Signals, StoreError, StoredBlob,
+        TaskIndex, TaskRecord, ThumbnailIndex, ThumbnailLookup, UploadFacts, UploadIndex, UploadProbe,
+        UsageIndex, UserUsage,
     },
     types::{
         BlobKey, BlobLocation, ContentHash, DatastoreId, Lookup, MediaRecord, Mxc, Reservation,
@@ -69,6 +69,7 @@ facet!(BlobIndex {
     fn forget(garbage: &[BlobLocation]) -> ();
     fn unreferenced(datastore: &DatastoreId, keys: &[BlobKey]) -> Vec<BlobKey>;
     fn relocate(blob: &ContentHash, from: &BlobLocation, to: &BlobLocation, now: Timestamp) -> bool;
+    fn blobs_in(datastore: &DatastoreId, after: Option<&BlobKey>, limit: u32) -> Vec<StoredBlob>;
     fn datastore_usage(datastore: &DatastoreId) -> DatastoreUsage;
     fn datastores() -> Vec<DatastoreId>;
 });

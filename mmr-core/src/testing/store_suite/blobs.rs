@@ -1,11 +1,11 @@
 //! Promises of [`BlobIndex`](crate::store::BlobIndex).
 
 use super::{
-    fixtures::{at, blob, blob_at, datastore_id, hash, key_of, location, media, mxc, ok},
+    fixtures::{at, blob, blob_at, datastore_id, hash, key_of, location, media, mxc, ok, thumbnail},
     media::{only, put, stored},
 };
 use crate::{
-    store::{DatastoreUsage, MediaFilter, MediaStore, NewMedia},
+    store::{DatastoreUsage, MediaFilter, MediaStore, NewMedia, NewThumbnail, StoredBlob},
     types::BlobLocation,
 };
 
@@ -132,4 +132,46 @@ pub async fn datastores_in_use_are_listed_in_order(store: &dyn MediaStore) {
     assert_eq!(ok(store.datastores().await), ["a", "b"].map(datastore_id));
     drop_media(store, 2, 30).await;
     assert_eq!(ok(store.datastores().await), [datastore_id("b")]);
+}
+
+/// Whoever walks through a datastore meets each blob once, in the bytewise order of keys.
+pub async fn the_blobs_of_a_datastore_are_paged_by_key(store: &dyn MediaStore) {
+    let keys = ["A/1", "Z/1", "a/1", "a/10", "a/2", "aa/1"].map(key_of);
+    for (name, key) in (1..).zip([3, 0, 5, 2, 1, 4]) {
+        let place = BlobLocation { datastore: datastore_id("main"), key: keys[key].clone() };
+        put(store, NewMedia { blob: blob_at(name, place), ..media(name, name) }).await;
+    }
+    let place = location("other", "b/1");
+    put(store, NewMedia { blob: blob_at(9, place), ..media(9, 9) }).await;
+    let mut walked = vec![];
+    loop {
+        let page = ok(store.blobs_in(&datastore_id("main"), walked.last(), 4).await);
+        assert!(page.len() <= 4);
+        walked.extend(page.iter().map(|stored| stored.blob.location.key.clone()));
+        if page.len() < 4 {
+            break;
+        }
+    }
+    assert_eq!(walked, keys);
+    assert_eq!(ok(store.blobs_in(&datastore_id("nowhere"), None, 9).await), []);
+}
+
+/// What is moved or estimated by age is chosen by this.
+pub async fn a_blob_tells_what_it_is_for_and_when_it_was_used(store: &dyn MediaStore) {
+    let walk = async || ok(store.blobs_in(&datastore_id("main"), None, 9).await);
+    put(store, NewMedia { created: at(10), ..media(1, 1) }).await;
+    put(store, NewMedia { created: at(20), ..media(2, 1) }).await;
+    let picture = StoredBlob { blob: blob(1), last_used: at(20), media: 2, thumbnails: 0 };
+    assert_eq!(walk().await, [picture.clone()]);
+
+    let made = NewThumbnail { created: at(30), ..thumbnail(1, 2) };
+    ok(store.insert_thumbnail(&made).await);
+    let small = StoredBlob { blob: blob(2), last_used: at(30), media: 0, thumbnails: 1 };
+    let mut both = [picture, small];
+    both.sort_by(|a, b| a.blob.location.key.cmp(&b.blob.location.key));
+    assert_eq!(walk().await, both);
+
+    ok(store.touch(&[(hash(1), at(50))]).await);
+    let used = walk().await.into_iter().find(|stored| stored.blob == blob(1)).map(|stored| stored.last_used);
+    assert_eq!(used, Some(at(50)));
 }

@@ -125,8 +125,8 @@ section! {
 section! {
     /// `tasks`
     struct TaskPool {
-        /// Tasks that run at the same time.
-        "numWorkers" => num_workers: u32 [1..=1024] = 5, Planned Global;
+        /// Tasks that run in this process at the same time; 0 leaves them to the other nodes.
+        "numWorkers" => num_workers: u32 [0..=1024] = 5, Used Global;
     }
 }
 

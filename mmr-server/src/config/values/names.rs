@@ -245,7 +245,7 @@ words! {
 
 words! {
     /// What a datastore takes.
-    pub enum DatastoreKind {
+    pub(in crate::config) enum DatastoreKind {
         /// Uploads of local users.
         LocalMedia = "local_media",
         /// Copies of other servers' media.

@@ -1,0 +1,43 @@
+//! What this node changes is forgotten here at once, and told to the others.
+
+use std::sync::Arc;
+
+use crate::{
+    Result,
+    record_cache::RecordCache,
+    store::{Signal, Signals},
+    types::Mxc,
+};
+
+/// Changes of so many media or more are told in one word.
+const MANY: usize = 16;
+
+/// Tells of changes. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct News {
+    records: RecordCache,
+    signals: Arc<dyn Signals>,
+}
+
+impl News {
+    pub(crate) fn new(records: RecordCache, signals: Arc<dyn Signals>) -> Self {
+        Self { records, signals }
+    }
+
+    /// What is remembered about this media no longer holds.
+    ///
+    /// An empty list is told as everything: a call that is repeated because its outcome was lost finds nothing to change,
+    /// and the others may not know yet.
+    pub(crate) async fn media_changed(&self, mxcs: &[Mxc]) -> Result<()> {
+        if mxcs.is_empty() || mxcs.len() >= MANY {
+            self.records.forget_all();
+            self.signals.publish(&Signal::AllMediaChanged).await?;
+            return Ok(());
+        }
+        mxcs.iter().for_each(|mxc| self.records.forget(mxc));
+        for mxc in mxcs {
+            self.signals.publish(&Signal::MediaChanged(mxc.clone())).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! What administrators of the repository can do, and nobody else.
+
+use http::{Method, StatusCode};
+use mmr_test_support::{ADMIN, ALICE, GUEST, TestServer};
+use serde_json::json;
+
+const BASE: &str = "/_matrix/media/unstable/admin";
+
+async fn get(server: &TestServer, path: &str) -> (StatusCode, serde_json::Value) {
+    let reply = server.client.get(&format!("{BASE}/{path}"), ADMIN).await;
+    (reply.status, reply.json())
+}
+
+#[tokio::test]
+async fn nobody_else_may_do_any_of_it() {
+    let server = TestServer::start().await;
+    for (method, path) in [
+        (Method::GET, "datastores"),
+        (Method::GET, "datastores/test/size_estimate"),
+        (Method::POST, "datastores/test/transfer_to/test"),
+        (Method::GET, "tasks/all"),
+        (Method::GET, "tasks/unfinished"),
+        (Method::GET, "tasks/1"),
+    ] {
+        let target = format!("{BASE}/{path}");
+        for token in [ALICE, GUEST] {
+            let reply = server.client.call(method.clone(), &target).token(token).send().await;
+            assert_eq!(
+                (reply.status, &reply.json()["errcode"]),
+                (StatusCode::FORBIDDEN, &json!("M_FORBIDDEN")),
+                "{path}"
+            );
+        }
+        let reply = server.client.call(method, &target).send().await;
+        assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_estimate_counts_each_bytes_once() {
+    let server = TestServer::start().await;
+    for body in ["one", "one", "three"] {
+        let call = server.client.call(Method::POST, "/_matrix/media/v3/upload").token(ALICE);
+        assert_eq!(call.body(body).send().await.status, StatusCode::OK);
+    }
+    let other = server.client.call(Method::POST, "/_matrix/media/v3/upload?filename=copy").token(ALICE);
+    assert_eq!(other.body("one").send().await.status, StatusCode::OK);
+    let (status, estimate) = get(&server, "datastores/test/size_estimate").await;
+    let expected = json!({
+        "media_affected": 3, "media_hashes_affected": 2, "media_bytes": 8,
+        "thumbnails_affected": 0, "thumbnail_hashes_affected": 0, "thumbnail_bytes": 0,
+        "total_hashes_affected": 2, "total_bytes": 8,
+    });
+    assert_eq!((status, estimate), (StatusCode::OK, expected));
+    let (_, old) = get(&server, "datastores/test/size_estimate?before_ts=1000").await;
+    assert_eq!(old["total_bytes"], 0);
+}
+
+#[tokio::test]
+async fn a_transfer_needs_two_datastores_that_exist() {
+    let server = TestServer::start().await;
+    for path in ["test/transfer_to/test", "test/transfer_to/other", "other/transfer_to/test"] {
+        let target = format!("{BASE}/datastores/{path}");
+        let reply = server.client.call(Method::POST, &target).token(ADMIN).send().await;
+        assert_eq!(
+            (reply.status, &reply.json()["errcode"]),
+            (StatusCode::BAD_REQUEST, &json!("M_INVALID_PARAM"))
+        );
+    }
+    assert_eq!(get(&server, "tasks/all").await, (StatusCode::OK, json!([])));
+    let (status, _) = get(&server, "datastores/test/size_estimate?before_ts=soon").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn an_unknown_task_is_not_found() {
+    let server = TestServer::start().await;
+    for id in ["1", "x", "-1", "99999999999999999999"] {
+        assert_eq!(get(&server, &format!("tasks/{id}")).await.0, StatusCode::NOT_FOUND, "{id}");
+    }
+}
