@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 mod admin;
 
-pub(crate) use self::admin::AdminEndpoint;
+pub(crate) use self::admin::{AdminEndpoint, Selection};
 
 /// Number of endpoints.
 pub(crate) const ACTIONS: usize = OTHERS + AdminEndpoint::COUNT;

@@ -1,7 +1,7 @@
 //! What administrators of the repository can do, and nobody else.
 
 use http::{Method, StatusCode};
-use mmr_test_support::{ADMIN, ALICE, GUEST, TestServer};
+use mmr_test_support::{ADMIN, ALICE, BOB, GUEST, TestServer};
 use serde_json::json;
 
 const BASE: &str = "/_matrix/media/unstable/admin";
@@ -21,6 +21,9 @@ async fn nobody_else_may_do_any_of_it() {
         (Method::GET, "tasks/all"),
         (Method::GET, "tasks/unfinished"),
         (Method::GET, "tasks/1"),
+        (Method::POST, "quarantine/example.org/x"),
+        (Method::POST, "purge/example.org/x"),
+        (Method::POST, "purge/remote?before_ts=1"),
     ] {
         let target = format!("{BASE}/{path}");
         for token in [ALICE, GUEST] {
@@ -78,4 +81,51 @@ async fn an_unknown_task_is_not_found() {
     for id in ["1", "x", "-1", "99999999999999999999"] {
         assert_eq!(get(&server, &format!("tasks/{id}")).await.0, StatusCode::NOT_FOUND, "{id}");
     }
+}
+
+#[tokio::test]
+async fn quarantine_takes_every_copy_and_its_bytes_stay_out() {
+    let server = TestServer::start().await;
+    let (first, copy) = (upload(&server, ALICE, "bad").await, upload(&server, BOB, "bad").await);
+    let other = upload(&server, BOB, "good").await;
+    assert_eq!(download(&server, &copy).await, StatusCode::OK);
+    assert_eq!(post(&server, &format!("quarantine/{first}")).await.1, json!({ "num_quarantined": 2 }));
+    for name in [&first, &copy] {
+        assert_eq!(download(&server, name).await, StatusCode::NOT_FOUND);
+    }
+    assert_eq!(download(&server, &other).await, StatusCode::OK);
+    let call = server.client.call(Method::POST, "/_matrix/media/v3/upload").token(ALICE);
+    assert_eq!(call.body("bad").send().await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_purge_removes_what_was_selected_and_spares_the_quarantined() {
+    let server = TestServer::start().await;
+    let (mine, bad) = (upload(&server, ALICE, "mine").await, upload(&server, ALICE, "bad").await);
+    let theirs = upload(&server, BOB, "theirs").await;
+    post(&server, &format!("quarantine/{bad}")).await;
+    let (status, body) = post(&server, "purge/user/@alice:example.org").await;
+    let expected = json!({ "purged": true, "affected": [format!("mxc://{mine}")] });
+    assert_eq!((status, body), (StatusCode::OK, expected));
+    assert_eq!(download(&server, &mine).await, StatusCode::NOT_FOUND);
+    assert_eq!(download(&server, &theirs).await, StatusCode::OK);
+    assert_eq!(post(&server, "purge/remote?before_ts=99999999999999").await.1, json!({ "total_removed": 0 }));
+    assert_eq!(post(&server, "purge/remote").await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(post(&server, "purge/user/alice").await.0, StatusCode::BAD_REQUEST);
+}
+
+/// Server name and media ID, joined by a slash.
+async fn upload(server: &TestServer, token: &str, body: &'static str) -> String {
+    let call = server.client.call(Method::POST, "/_matrix/media/v3/upload").token(token);
+    let json = call.body(body).send().await.json();
+    json["content_uri"].as_str().and_then(|uri| uri.strip_prefix("mxc://")).expect("a name").to_owned()
+}
+
+async fn download(server: &TestServer, name: &str) -> StatusCode {
+    server.client.get(&format!("/_matrix/client/v1/media/download/{name}"), ALICE).await.status
+}
+
+async fn post(server: &TestServer, path: &str) -> (StatusCode, serde_json::Value) {
+    let reply = server.client.call(Method::POST, &format!("{BASE}/{path}")).token(ADMIN).send().await;
+    (reply.status, reply.json())
 }

@@ -11,10 +11,11 @@ use crate::{
 };
 
 mod datastores;
+mod moderation;
 mod tasks;
 
 pub(super) async fn dispatch(context: Context<'_>, endpoint: AdminEndpoint<'_>) -> Answer {
-    context.admin().await?;
+    let admin = context.admin().await?;
     match endpoint {
         AdminEndpoint::FederationTest(server) => federation_test(context, &server).await,
         AdminEndpoint::Datastores => Ok(datastores::list(context)),
@@ -22,6 +23,9 @@ pub(super) async fn dispatch(context: Context<'_>, endpoint: AdminEndpoint<'_>) 
         AdminEndpoint::Transfer { source, target } => datastores::transfer(context, &source, &target).await,
         AdminEndpoint::Tasks { unfinished } => tasks::list(context, unfinished).await,
         AdminEndpoint::Task(id) => tasks::get(context, &id).await,
+        AdminEndpoint::Quarantine(selection) => moderation::quarantine(context, &selection, &admin).await,
+        AdminEndpoint::Purge(selection) => moderation::purge(context, &selection).await,
+        AdminEndpoint::PurgeRemote => moderation::purge_remote(context).await,
     }
 }
 

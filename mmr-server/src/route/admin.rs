@@ -29,11 +29,40 @@ pub(crate) enum AdminEndpoint<'p> {
     },
     /// `GET tasks/{id}`.
     Task(Cow<'p, str>),
+    /// `POST quarantine/{what}`.
+    Quarantine(Selection<'p>),
+    /// `POST purge/{what}`.
+    Purge(Selection<'p>),
+    /// `POST purge/remote`, and its older name `purge_remote`.
+    PurgeRemote,
+}
+
+/// Media that a path selects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Selection<'p> {
+    /// `{serverName}/{mediaId}`.
+    Media(Cow<'p, str>, Cow<'p, str>),
+    /// `user/{userId}`.
+    User(Cow<'p, str>),
+    /// `server/{serverName}`.
+    Server(Cow<'p, str>),
+}
+
+impl<'p> Selection<'p> {
+    fn parse(first: &'p str, second: &'p str) -> Option<Self> {
+        match first {
+            "user" => Some(Self::User(decode(second))),
+            "server" => Some(Self::Server(decode(second))),
+            // Only the homeserver knows what media there is in a room.
+            "room" => None,
+            _ => Some(Self::Media(decode(first), decode(second))),
+        }
+    }
 }
 
 impl<'p> AdminEndpoint<'p> {
     /// Number of endpoints.
-    pub(super) const COUNT: usize = 7;
+    pub(super) const COUNT: usize = 10;
 
     /// The endpoint that the part of the path behind `admin/` names.
     pub(super) fn parse(rest: &'p str) -> Option<Self> {
@@ -49,6 +78,11 @@ impl<'p> AdminEndpoint<'p> {
             ("tasks", Some("all"), None, None) => Self::Tasks { unfinished: false },
             ("tasks", Some("unfinished"), None, None) => Self::Tasks { unfinished: true },
             ("tasks", Some(id), None, None) => Self::Task(decode(id)),
+            ("purge_remote", None, None, None) | ("purge", Some("remote"), None, None) => Self::PurgeRemote,
+            ("purge", Some(first), Some(second), None) => Self::Purge(Selection::parse(first, second)?),
+            ("quarantine", Some(first), Some(second), None) => {
+                Self::Quarantine(Selection::parse(first, second)?)
+            }
             _ => return None,
         };
         // An empty segment, a slash at the end included, or more than there are.
@@ -57,7 +91,9 @@ impl<'p> AdminEndpoint<'p> {
 
     pub(super) const fn methods(&self) -> &'static [Method] {
         match self {
-            Self::Transfer { .. } => &[Method::POST],
+            Self::Transfer { .. } | Self::Quarantine(_) | Self::Purge(_) | Self::PurgeRemote => {
+                &[Method::POST]
+            }
             _ => &[Method::GET],
         }
     }
@@ -72,6 +108,9 @@ impl<'p> AdminEndpoint<'p> {
             Self::Tasks { unfinished: false } => (4, "list_all_background_tasks"),
             Self::Tasks { unfinished: true } => (5, "list_unfinished_background_tasks"),
             Self::Task(_) => (6, "get_background_task"),
+            Self::Quarantine(_) => (7, "quarantine"),
+            Self::Purge(_) => (8, "purge"),
+            Self::PurgeRemote => (9, "purge_remote"),
         }
     }
 }
@@ -90,6 +129,11 @@ mod tests {
             ("tasks/all", "list_all_background_tasks"),
             ("tasks/unfinished", "list_unfinished_background_tasks"),
             ("tasks/17", "get_background_task"),
+            ("quarantine/a.org/b", "quarantine"),
+            ("quarantine/user/@a:a.org", "quarantine"),
+            ("purge/server/a.org", "purge"),
+            ("purge/remote", "purge_remote"),
+            ("purge_remote", "purge_remote"),
         ] {
             let endpoint = AdminEndpoint::parse(path);
             assert_eq!(endpoint.map(|endpoint| endpoint.action().1), Some(action), "{path}");
@@ -110,6 +154,9 @@ mod tests {
             "tasks/1/2",
             "federation/test/",
             "federation/test/a/b",
+            "quarantine/a.org",
+            "quarantine/a.org/b/c",
+            "purge/room/!a:a.org",
         ] {
             assert_eq!(AdminEndpoint::parse(path), None, "{path}");
         }
@@ -125,6 +172,9 @@ mod tests {
             AdminEndpoint::Tasks { unfinished: false },
             AdminEndpoint::Tasks { unfinished: true },
             AdminEndpoint::Task("".into()),
+            AdminEndpoint::Quarantine(Selection::User("".into())),
+            AdminEndpoint::Purge(Selection::User("".into())),
+            AdminEndpoint::PurgeRemote,
         ];
         let numbers: Vec<usize> = endpoints.iter().map(|endpoint| endpoint.action().0).collect();
         assert_eq!(numbers, (0..AdminEndpoint::COUNT).collect::<Vec<_>>());
