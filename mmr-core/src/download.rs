@@ -19,6 +19,7 @@ use crate::{
 
 pub(crate) mod access;
 mod arrival;
+pub(crate) mod lease;
 mod queue;
 pub(crate) mod remote;
 mod trouble;

@@ -34,7 +34,10 @@ impl News {
             self.signals.publish(&Signal::AllMediaChanged).await?;
             return Ok(());
         }
-        mxcs.iter().for_each(|mxc| self.records.forget(mxc));
+        // Here first: telling the others may fail.
+        for mxc in mxcs {
+            self.records.forget(mxc);
+        }
         for mxc in mxcs {
             self.signals.publish(&Signal::MediaChanged(mxc.clone())).await?;
         }

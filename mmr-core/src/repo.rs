@@ -1,34 +1,31 @@
 //! The composition root: builds the services and hands them out.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream::BoxStream};
 use tokio::sync::watch;
 
 use crate::{
     access_log::AccessLog,
-    clock::{Clock, SystemClock},
     datastore::Datastores,
-    download::{
-        self, Downloads, FetchLimits,
-        remote::{self, Remote},
-    },
-    federation::{Federation, NoFederation},
-    flight::Flights,
-    gc::{self, Collector, CollectorSchedule},
-    ingest::Ingest,
+    download::Downloads,
+    federation::Federation,
+    gc::Collector,
     lifecycle::Background,
-    moderation::{self, Moderation},
-    news::News,
+    moderation::Moderation,
     policy::{Policies, PolicyHandle},
-    purge::{self, Purge},
+    purge::Purge,
     record_cache::RecordCache,
-    store::{BlobIndex, LeaseIndex, MediaIndex, MediaStore, Signal, ThumbnailIndex, UploadIndex},
-    tasks::{self, Tasks},
-    thumbnail::{self, RenderLimits, RenderPool, Thumbnails},
-    upload::{self, Uploads},
+    store::{MediaStore, Signal},
+    tasks::Tasks,
+    thumbnail::Thumbnails,
+    upload::Uploads,
     waiters::Waiters,
 };
+
+mod builder;
+
+pub use self::builder::MediaRepositoryBuilder;
 
 /// Time between two looks at how full the datastores are.
 const MEASURE_LEVELS: Duration = Duration::from_mins(1);
@@ -56,201 +53,6 @@ pub struct MediaRepository {
     federation: Arc<dyn Federation>,
 }
 
-/// Collects what a [`MediaRepository`] is made of.
-#[derive(Debug)]
-#[must_use]
-pub struct MediaRepositoryBuilder {
-    store: Arc<dyn MediaStore>,
-    datastores: Datastores,
-    policies: Policies,
-    clock: Arc<dyn Clock>,
-    render_limits: RenderLimits,
-    fetch_limits: FetchLimits,
-    schedule: CollectorSchedule,
-    max_waiters: usize,
-    cached_records: u64,
-    task_workers: usize,
-    federation: Arc<dyn Federation>,
-    spool_directory: Option<PathBuf>,
-}
-
-impl MediaRepositoryBuilder {
-    /// Replaces the machine's clock.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Bounds the rendering of thumbnails.
-    pub fn render_limits(mut self, limits: RenderLimits) -> Self {
-        self.render_limits = limits;
-        self
-    }
-
-    /// Sets when garbage is collected.
-    pub fn collector_schedule(mut self, schedule: CollectorSchedule) -> Self {
-        self.schedule = schedule;
-        self
-    }
-
-    /// Bounds how many requests wait for pending uploads at a time; further ones are answered at once. Default: 1024.
-    pub fn max_waiters(mut self, max: usize) -> Self {
-        self.max_waiters = max;
-        self
-    }
-
-    /// Bounds how many background tasks run here at a time; 0 leaves them to other processes and to
-    /// [`Tasks::run_due`]. Default: 5.
-    pub const fn task_workers(mut self, workers: usize) -> Self {
-        self.task_workers = workers;
-        self
-    }
-
-    /// Number of media records and of thumbnail records kept in memory, about 0.5 KiB each. Default: 10 000.
-    pub fn cached_records(mut self, records: u64) -> Self {
-        self.cached_records = records;
-        self
-    }
-
-    /// Sets how to reach other servers. Default: not at all.
-    pub fn federation(mut self, federation: Arc<dyn Federation>) -> Self {
-        self.federation = federation;
-        self
-    }
-
-    /// Bounds what is fetched from other servers at once.
-    pub const fn fetch_limits(mut self, limits: FetchLimits) -> Self {
-        self.fetch_limits = limits;
-        self
-    }
-
-    /// Sets where media of other servers lies while it arrives, in files without a name. Default: the system's directory
-    /// for temporary files.
-    pub fn spool_directory(mut self, directory: PathBuf) -> Self {
-        self.spool_directory = Some(directory);
-        self
-    }
-
-    /// Builds the repository and starts its background work. Needs a tokio runtime.
-    #[must_use]
-    #[expect(clippy::too_many_lines, reason = "the one place where everything meets")]
-    pub fn build(self) -> MediaRepository {
-        let Self {
-            store,
-            datastores,
-            policies,
-            clock,
-            render_limits,
-            fetch_limits,
-            schedule,
-            max_waiters,
-            cached_records,
-            task_workers,
-            federation,
-            spool_directory,
-        } = self;
-        let background = Background::new();
-        let (policies, policy_handle) = PolicyHandle::channel(policies);
-        let waiters = Waiters::new(max_waiters);
-        let records = RecordCache::new(cached_records);
-        let media: Arc<dyn MediaIndex> = Arc::<dyn MediaStore>::clone(&store);
-        let thumbnails: Arc<dyn ThumbnailIndex> = Arc::<dyn MediaStore>::clone(&store);
-        let reservations: Arc<dyn UploadIndex> = Arc::<dyn MediaStore>::clone(&store);
-        let access_log = AccessLog::new(Arc::clone(&media));
-        let ingest = Ingest::new(datastores.clone(), Arc::clone(&media), Arc::clone(&thumbnails));
-        let uploads = Uploads::new(upload::Inner {
-            ingest: ingest.clone(),
-            media: Arc::clone(&media),
-            reservations: Arc::clone(&reservations),
-            signals: Arc::<dyn MediaStore>::clone(&store),
-            records: records.clone(),
-            waiters: waiters.clone(),
-            policies: policy_handle.clone(),
-            clock: Arc::clone(&clock),
-            background: background.clone(),
-        });
-        let blobs: Arc<dyn BlobIndex> = Arc::<dyn MediaStore>::clone(&store);
-        let remote = Remote::new(remote::Inner {
-            federation: Arc::clone(&federation),
-            ingest: ingest.clone(),
-            media: Arc::clone(&media),
-            blobs: Arc::clone(&blobs),
-            records: records.clone(),
-            clock: Arc::clone(&clock),
-            background: background.clone(),
-            spool_directory,
-            limits: fetch_limits,
-        });
-        let downloads = Downloads::new(download::Inner {
-            media,
-            datastores: datastores.clone(),
-            records: records.clone(),
-            waiters: waiters.clone(),
-            access_log: access_log.clone(),
-            policies: policy_handle.clone(),
-            clock: Arc::clone(&clock),
-            remote,
-        });
-        let thumbnails = Thumbnails::new(thumbnail::Inner {
-            index: thumbnails,
-            downloads: downloads.clone(),
-            datastores: datastores.clone(),
-            ingest,
-            pool: RenderPool::new(render_limits),
-            renderings: Flights::new(background.clone()),
-            known: thumbnail::KnownThumbnails::new(cached_records),
-            policies: policy_handle.clone(),
-            clock: Arc::clone(&clock),
-        });
-        let leases: Arc<dyn LeaseIndex> = Arc::<dyn MediaStore>::clone(&store);
-        let holder = crate::types::MediaId::generate().to_string();
-        let news = News::new(records.clone(), Arc::<dyn MediaStore>::clone(&store));
-        let moderation = Moderation::new(moderation::Inner {
-            index: Arc::<dyn MediaStore>::clone(&store),
-            news: news.clone(),
-            clock: Arc::clone(&clock),
-        });
-        let media: Arc<dyn MediaIndex> = Arc::<dyn MediaStore>::clone(&store);
-        let purge = Purge::new(purge::Inner { media, news, clock: Arc::clone(&clock) });
-        let tasks = Tasks::new(tasks::Inner {
-            index: Arc::<dyn MediaStore>::clone(&store),
-            blobs: Arc::clone(&blobs),
-            datastores: datastores.clone(),
-            clock: Arc::clone(&clock),
-            background: background.clone(),
-            holder: holder.clone(),
-            workers: task_workers,
-        });
-        let collector = Collector::new(gc::Inner {
-            blobs,
-            reservations,
-            leases,
-            datastores: datastores.clone(),
-            clock,
-            schedule,
-            holder,
-        });
-        let repository = MediaRepository {
-            uploads,
-            downloads,
-            thumbnails,
-            collector,
-            moderation,
-            purge,
-            tasks,
-            datastores,
-            policies,
-            policy_handle,
-            background,
-            access_log,
-            store,
-            federation,
-        };
-        repository.start(records, waiters);
-        repository
-    }
-}
-
 impl MediaRepository {
     /// Starts with where metadata and bytes are kept, and the rules of the local homeservers.
     pub fn builder(
@@ -258,20 +60,7 @@ impl MediaRepository {
         datastores: Datastores,
         policies: Policies,
     ) -> MediaRepositoryBuilder {
-        MediaRepositoryBuilder {
-            store,
-            datastores,
-            policies,
-            clock: Arc::new(SystemClock),
-            render_limits: RenderLimits::default(),
-            fetch_limits: FetchLimits::default(),
-            schedule: CollectorSchedule::default(),
-            max_waiters: 1024,
-            cached_records: 10_000,
-            task_workers: 5,
-            federation: Arc::new(NoFederation),
-            spool_directory: None,
-        }
+        MediaRepositoryBuilder::new(store, datastores, policies)
     }
 
     /// Takes uploads.

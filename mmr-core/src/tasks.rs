@@ -121,7 +121,10 @@ impl Tasks {
 
     /// Works the queue off, for ever.
     pub(crate) async fn run(self) {
-        while self.0.workers > 0 {
+        if self.0.workers == 0 {
+            return;
+        }
+        loop {
             let Ok(worker) = Arc::clone(&self.1.workers).acquire_owned().await else { return };
             match self.claim().await {
                 Ok(Some(task)) => {

@@ -3,12 +3,14 @@
 mod admin;
 mod architecture;
 mod auth;
+mod cluster;
 mod download;
 mod federation;
 mod hostile;
 mod limits;
 mod range;
 mod remote;
+mod statements;
 mod tasks;
 mod tenants;
 mod thumbnail;

@@ -76,6 +76,8 @@ pub struct TestServerBuilder {
     pub federation: Arc<dyn Federation>,
     /// What may be fetched from it at once.
     pub fetches: FetchLimits,
+    /// Whether there are other nodes on the same store.
+    pub shared: bool,
 }
 
 impl Default for TestServerBuilder {
@@ -89,6 +91,7 @@ impl Default for TestServerBuilder {
             authenticator: None,
             federation: Arc::new(NoFederation),
             fetches: FetchLimits::default(),
+            shared: false,
         }
     }
 }
@@ -107,7 +110,8 @@ impl TestServerBuilder {
     /// # Panics
     /// When there is no free port.
     pub async fn start_with(self, adjust: impl FnOnce(Tenant) -> Tenant) -> TestServer {
-        let Self { policy, limits, clock, store, datastore, authenticator, federation, fetches } = self;
+        let Self { policy, limits, clock, store, datastore, authenticator, federation, fetches, shared } =
+            self;
         let name: OwnedServerName = SERVER_NAME.try_into().expect("a server name");
         let store = store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let datastore = datastore.unwrap_or_else(|| Arc::new(ObjectStoreDatastore::in_memory()));
@@ -120,6 +124,7 @@ impl TestServerBuilder {
         .clock(clock)
         .federation(federation)
         .fetch_limits(fetches)
+        .share_fetches(shared)
         .build();
         let repository = Arc::new(repository);
         let tenant = adjust(Tenant::new(name, authenticator.unwrap_or_else(|| Arc::new(FixedUsers))));

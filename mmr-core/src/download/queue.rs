@@ -135,13 +135,11 @@ impl Turn {
     /// Runs `receiving` to its end, and ends the turn before that if it takes long.
     pub(super) async fn hold_for<T>(self, receiving: impl Future<Output = T>) -> T {
         let mut receiving = pin!(receiving);
-        match timeout(TURN, &mut receiving).await {
-            Ok(received) => received,
-            Err(_) => {
-                drop(self);
-                receiving.await
-            }
+        if let Ok(received) = timeout(TURN, &mut receiving).await {
+            return received;
         }
+        drop(self);
+        receiving.await
     }
 }
 
@@ -212,10 +210,12 @@ mod tests {
         );
         let turn = slow.turn().await;
         let (arrived, arriving) = tokio::sync::oneshot::channel();
-        let receiving = tokio::spawn(turn.hold_for(arriving));
-        next.turn().await;
-        assert!(!receiving.is_finished());
+        let mut receiving = pin!(turn.hold_for(arriving));
+        tokio::select! {
+            _ = next.turn() => {}
+            _ = &mut receiving => unreachable!("it has not arrived"),
+        }
         arrived.send(5).unwrap();
-        assert_eq!(receiving.await.unwrap(), Ok(5));
+        assert_eq!(receiving.await, Ok(5));
     }
 }

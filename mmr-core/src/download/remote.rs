@@ -8,10 +8,12 @@ use std::{
 
 use ruma::OwnedServerName;
 use tokio::sync::watch;
+use tokio_util::sync::DropGuard;
 
 use super::{
     Found,
     arrival::Arrival,
+    lease::FetchLeases,
     queue::{FetchLimits, FetchQueue, Place},
     trouble::Troubles,
 };
@@ -50,6 +52,8 @@ pub(crate) struct Inner {
     /// Where bodies lie while they arrive; `None` is the system's directory for temporary files.
     pub(crate) spool_directory: Option<PathBuf>,
     pub(crate) limits: FetchLimits,
+    /// What nodes on the same store agree by on who fetches; `None` where there is one node.
+    pub(crate) leases: Option<FetchLeases>,
 }
 
 /// What is under way, and what went wrong.
@@ -74,6 +78,13 @@ pub(super) struct Wanted {
 struct Label {
     content_type: ContentType,
     file_name: Option<FileName>,
+}
+
+/// Who fetches.
+enum Leased {
+    ByUs(Option<DropGuard>),
+    /// Another node, and here is the result.
+    Before(Arc<MediaRecord>),
 }
 
 /// How far a fetch is.
@@ -128,6 +139,12 @@ impl Remote {
         if let Some(progress) = fetches.get(&wanted.mxc) {
             return Ok(progress.clone());
         }
+        // A fetch may have ended since the reader looked.
+        if wanted.lost.is_none()
+            && let Some(record) = self.0.records.get(&wanted.mxc)
+        {
+            return Ok(watch::channel(Progress::Stored(record)).1);
+        }
         self.1.troubles.check(&wanted.mxc, self.0.clock.now())?;
         let place = self.1.queue.enter(wanted.mxc.origin())?;
         let (sender, receiver) = watch::channel(Progress::Pending);
@@ -155,12 +172,10 @@ impl Remote {
         progress: &watch::Sender<Progress>,
         place: &Place,
     ) -> Result<Arc<MediaRecord>> {
-        // Somebody may have stored it since the reader looked.
-        if wanted.lost.is_none()
-            && let Some(record) = self.lookup(&wanted.mxc).await?
-        {
-            return Ok(record);
-        }
+        let _lease = match self.lease(wanted).await? {
+            Leased::ByUs(lease) => lease,
+            Leased::Before(record) => return Ok(record),
+        };
         let downloads = &wanted.policy.downloads;
         let request = FetchRequest {
             mxc: wanted.mxc.clone(),
@@ -207,6 +222,19 @@ impl Remote {
         };
         let staged = staged.map_err(origins_fault)?;
         self.publish(wanted, Label { content_type, file_name }, staged, spool).await
+    }
+
+    /// Waits until no other node fetches the same.
+    async fn lease(&self, wanted: &Wanted) -> Result<Leased> {
+        let (Some(leases), None) = (&self.0.leases, &wanted.lost) else { return Ok(Leased::ByUs(None)) };
+        loop {
+            if let Some(lease) = leases.take(&wanted.mxc).await? {
+                return Ok(Leased::ByUs(Some(lease)));
+            }
+            if let Some(record) = self.lookup(&wanted.mxc).await? {
+                return Ok(Leased::Before(record));
+            }
+        }
     }
 
     /// What readers read from while a body arrives. Without one they get what is stored, when it is; so they do when the
@@ -256,7 +284,7 @@ impl Remote {
         // The verdict is in. Whoever reads need not wait until the disk has it too.
         spool.into_iter().for_each(Spool::finish);
         let UploadProbe { content_type, file_name, .. } = probe;
-        let record = NewMedia {
+        let new = NewMedia {
             mxc: wanted.mxc.clone(),
             blob: NewBlob::Link(hash),
             content_type,
@@ -269,14 +297,19 @@ impl Remote {
             fills_reservation: false,
             quota: QuotaCap::default(),
         };
-        match self.0.ingest.publish(staged, NewRecord::Media(record), known).await? {
+        let ticket = self.0.records.ticket();
+        match self.0.ingest.publish(staged, NewRecord::Media(new.clone()), known).await? {
+            Published::Recorded(blob) => {
+                let record = Arc::new(new.recorded(blob));
+                self.0.records.keep(ticket, &record);
+                Ok(record)
+            }
             // Another node was faster.
-            Published::Recorded(_) | Published::Refused(Refusal::Taken) => {}
-            Published::Refused(Refusal::Quarantined) => return Err(Error::Quarantined),
-            Published::Refused(_) => return Err(Error::Internal("fetched media was refused")),
-            Published::Gone => return Err(Error::Internal("a stored blob was not found")),
+            Published::Refused(Refusal::Taken) => self.lookup(&wanted.mxc).await?.ok_or(Error::NotFound),
+            Published::Refused(Refusal::Quarantined) => Err(Error::Quarantined),
+            Published::Refused(_) => Err(Error::Internal("fetched media was refused")),
+            Published::Gone => Err(Error::Internal("a stored blob was not found")),
         }
-        self.lookup(&wanted.mxc).await?.ok_or(Error::NotFound)
     }
 
     /// Puts the bytes back that a blob has lost.

@@ -105,6 +105,24 @@ pub struct NewMedia {
     pub quota: QuotaCap,
 }
 
+impl NewMedia {
+    /// The record that this becomes, with the blob that its insert decided on.
+    pub(crate) fn recorded(self, blob: BlobRecord) -> MediaRecord {
+        MediaRecord {
+            mxc: self.mxc,
+            blob,
+            content_type: self.content_type,
+            file_name: self.file_name,
+            uploader: self.uploader,
+            created: self.created,
+            quarantined: false,
+            requires_auth: self.requires_auth,
+            restriction: self.restriction,
+            expires: self.expires,
+        }
+    }
+}
+
 /// The bytes of new media or of a new thumbnail.
 #[derive(Clone, Debug)]
 pub enum NewBlob {

@@ -64,16 +64,15 @@ pub(super) async fn run(inner: &Inner, transfer: &Transfer, progress: &Progress)
         (report.total, report.total_bytes) = (usage.blobs, usage.bytes);
     }
     let datastore = Arc::clone(inner.datastores.get(&target)?);
-    let pace = Pace::new(transfer.bytes_per_second);
-    let mover = Mover { inner, target, datastore, transfer, pace };
+    let mover = Mover { inner, target, datastore, transfer, pace: Pace::new(transfer.bytes_per_second) };
     loop {
         let after = report.after.as_deref().map(BlobKey::parse).transpose();
         let after = after.map_err(|_| Error::Internal("the progress of a transfer cannot be read"))?;
         let page = inner.blobs.blobs_in(&source, after.as_ref(), PAGE).await?;
         let Some(last) = page.last().map(|stored| stored.blob.location.key.to_string()) else { break };
-        let mut moves = stream::iter(page).map(|stored| mover.take(stored)).buffer_unordered(AT_ONCE);
+        let mut outcomes = stream::iter(page).map(|stored| mover.take(stored)).buffer_unordered(AT_ONCE);
         let mut whole = report.clone();
-        while let Some(outcome) = moves.try_next().await? {
+        while let Some(outcome) = outcomes.try_next().await? {
             whole.count(&outcome);
             // What has moved does not come up again when the page is taken up once more; the rest does.
             (report.moved, report.moved_bytes) = (whole.moved, whole.moved_bytes);

@@ -162,7 +162,7 @@ pub async fn a_blob_tells_what_it_is_for_and_when_it_was_used(store: &dyn MediaS
     put(store, NewMedia { created: at(10), ..media(1, 1) }).await;
     put(store, NewMedia { created: at(20), ..media(2, 1) }).await;
     let picture = StoredBlob { blob: blob(1), last_used: at(20), media: 2, thumbnails: 0 };
-    assert_eq!(walk().await, [picture.clone()]);
+    assert_eq!(walk().await, std::slice::from_ref(&picture));
 
     let made = NewThumbnail { created: at(30), ..thumbnail(1, 2) };
     ok(store.insert_thumbnail(&made).await);

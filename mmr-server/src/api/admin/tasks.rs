@@ -1,7 +1,7 @@
 //! Background tasks.
 
 use http::StatusCode;
-use mmr_core::store::TaskRecord;
+use mmr_core::{store::TaskRecord, types::Timestamp};
 use serde_json::{Value, json};
 
 use super::{super::Answer, Context, query};
@@ -36,7 +36,7 @@ fn shown(task: &TaskRecord) -> Value {
         "task_name": task.name,
         "params": object(&task.params),
         "start_ts": task.created.as_millis(),
-        "end_ts": task.finished.map_or(0, |at| at.as_millis()),
+        "end_ts": task.finished.map_or(0, Timestamp::as_millis),
         "is_finished": task.finished.is_some(),
         "error_message": task.error.as_deref().unwrap_or_default(),
         "progress": object(&task.progress),
