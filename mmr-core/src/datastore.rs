@@ -14,10 +14,12 @@ use crate::{
 
 mod cached;
 mod registry;
+mod tiered;
 
 pub use self::{
     cached::CachedDatastore,
     registry::{Datastores, DatastoresBuilder, NoDatastore, Placement},
+    tiered::TieredDatastore,
 };
 
 /// Bytes at rest. Objects are immutable: created once, read many times, deleted.

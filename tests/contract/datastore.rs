@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use mmr_core::{
     backend::object_store::{DirectoryOptions, ObjectStoreDatastore},
-    datastore::{CachedDatastore, Datastore},
+    datastore::{CachedDatastore, Datastore, TieredDatastore},
     testing::{datastore_suite, datastore_suite::DatastoreUnderTest},
     types::BlobKey,
 };
@@ -42,6 +42,13 @@ impl InDirectory {
     fn cached() -> Self {
         let Self { root, datastore } = Self::new(false);
         Self { root, datastore: Arc::new(CachedDatastore::new(datastore, 4 << 20, 1 << 20)) }
+    }
+
+    async fn tiered() -> Self {
+        let Self { root, datastore } = Self::new(false);
+        let near = Arc::new(ObjectStoreDatastore::in_memory());
+        let tiered = TieredDatastore::new(datastore, near, 64 << 20, true).await.unwrap();
+        Self { root, datastore: Arc::new(tiered) }
     }
 }
 
@@ -99,4 +106,9 @@ mod in_a_directory_without_sync {
 mod cached_in_front_of_a_directory {
     use super::*;
     datastore_suite!(InDirectory::cached());
+}
+
+mod tiered_over_a_directory {
+    use super::*;
+    datastore_suite!(InDirectory::tiered().await);
 }
