@@ -142,13 +142,11 @@ impl TieredDatastore {
     fn or_from_afar(&self, key: &BlobKey, near: ByteStream, rest: Range<u64>) -> ByteStream {
         let state = (near, rest, Some((Arc::clone(&self.far), Arc::clone(&self.copies), key.clone())));
         let chunks = futures_util::stream::unfold(state, |(mut body, mut rest, mut afar)| async move {
-            loop {
+            while !rest.is_empty() {
                 let next = body.next().await;
                 if let Some(Ok(chunk)) = &next {
                     rest.start += chunk.len() as u64;
-                } else if !rest.is_empty()
-                    && let Some((far, copies, key)) = afar.take()
-                {
+                } else if let Some((far, copies, key)) = afar.take() {
                     tracing::warn!(%key, "a copy of an object cannot be read and is given up");
                     lock(&copies).forget(&key);
                     match far.read(&key, Some(rest.clone())).await {
@@ -162,6 +160,7 @@ impl TieredDatastore {
                 }
                 return next.map(|next| (next, (body, rest, afar)));
             }
+            None
         });
         ByteStream::new(chunks)
     }
