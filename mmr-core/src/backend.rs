@@ -6,5 +6,9 @@ pub mod memory;
 pub mod net;
 #[cfg(feature = "fs")]
 pub mod object_store;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod schema;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

@@ -12,5 +12,15 @@ mod sqlite {
     media_store_suite!(SqliteStore::in_memory().unwrap());
 }
 
+mod postgres {
+    use mmr_core::{
+        backend::postgres::{PostgresOptions, PostgresStore},
+        testing::media_store_suite,
+    };
+    use mmr_test_support::database_url;
+
+    media_store_suite!(PostgresStore::connect(PostgresOptions::new(&database_url().await)).await.unwrap());
+}
+
 #[path = "sqlite_file.rs"]
 mod sqlite_file;

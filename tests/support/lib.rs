@@ -2,10 +2,14 @@
 
 mod client;
 mod homeserver;
+mod pgbouncer;
+mod postgres;
 mod server;
 
 pub use self::{
     client::{Client, Reply},
     homeserver::FakeHomeserver,
+    pgbouncer::PgBouncer,
+    postgres::{Cluster, database, database_url},
     server::{ADMIN, ALICE, BOB, GUEST, SERVER_NAME, Scratch, TestServer, TestServerBuilder},
 };

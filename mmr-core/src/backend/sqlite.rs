@@ -39,7 +39,7 @@ mod uploads;
 mod usage;
 mod writer;
 
-pub use self::migrate::{Migration, SchemaError};
+pub use super::schema::{Migration, SchemaError};
 
 /// How to open a database.
 #[derive(Clone, Debug, PartialEq, Eq)]

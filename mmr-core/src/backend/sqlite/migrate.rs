@@ -1,90 +1,58 @@
 use rusqlite::Connection;
 
-use super::error::fault;
+use super::{Migration, SchemaError, error::fault};
 use crate::store::StoreError;
 
-/// One step from a schema to the next. `PRAGMA user_version` counts those that a file has been through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Migration {
-    /// The version of the schema behind it; the first is 1.
-    pub version: u32,
-    /// What it does, in a word or two.
-    pub name: &'static str,
+/// A migration, and how it is done. `PRAGMA user_version` counts those that a file has been through.
+#[derive(Clone, Copy)]
+struct Step {
+    migration: Migration,
     sql: &'static str,
 }
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "init", sql: include_str!("../../../migrations/sqlite/0001_init.sql") }];
+const STEPS: &[Step] = &[Step {
+    migration: Migration { version: 1, name: "init" },
+    sql: include_str!("../../../migrations/sqlite/0001_init.sql"),
+}];
 
 /// Marks a file as ours (`PRAGMA application_id`): "mmr1".
 const APPLICATION_ID: i64 = 0x6d6d_7231;
 
-/// Why a file is not a database that this version can use.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SchemaError {
-    /// A newer version wrote it.
-    #[error("the database has schema version {found}, and this software knows versions up to {known} only")]
-    Newer {
-        /// The file's version.
-        found: u32,
-        /// The newest version known here.
-        known: u32,
-    },
-    /// An older version wrote it, and migrating is not allowed.
-    #[error("the database has schema version {found} and needs to be migrated to version {known}")]
-    Older {
-        /// The file's version.
-        found: u32,
-        /// The version needed.
-        known: u32,
-    },
-    /// Other software wrote it.
-    #[error("the file is an SQLite database of other software")]
-    Foreign,
-}
-
-impl From<SchemaError> for StoreError {
-    fn from(error: SchemaError) -> Self {
-        Self::Other(Box::new(error))
-    }
-}
-
 /// Every migration, the first first.
 pub(super) fn all() -> impl Iterator<Item = Migration> {
-    MIGRATIONS.iter().copied()
+    STEPS.iter().map(|step| step.migration)
 }
 
 /// Those that the database has not been through.
 pub(super) fn pending(conn: &Connection) -> Result<Vec<Migration>, StoreError> {
-    pending_of(conn, MIGRATIONS)
+    Ok(pending_of(conn, STEPS)?.iter().map(|step| step.migration).collect())
 }
 
 /// Runs those that the database has not been through, each in one transaction, and answers which they were.
 pub(super) fn migrate(conn: &Connection) -> Result<Vec<Migration>, StoreError> {
-    migrate_with(conn, MIGRATIONS)
+    migrate_with(conn, STEPS)
 }
 
 /// Refuses a database that has not been through all of them.
 pub(super) fn require_current(conn: &Connection) -> Result<(), StoreError> {
-    let known = newest(MIGRATIONS);
+    let known = newest(STEPS);
     match pending(conn)?.first() {
         None => Ok(()),
         Some(next) => Err(SchemaError::Older { found: next.version - 1, known }.into()),
     }
 }
 
-fn newest(migrations: &[Migration]) -> u32 {
-    migrations.last().map_or(0, |migration| migration.version)
+fn newest(steps: &[Step]) -> u32 {
+    steps.last().map_or(0, |step| step.migration.version)
 }
 
-fn pending_of(conn: &Connection, migrations: &[Migration]) -> Result<Vec<Migration>, StoreError> {
+fn pending_of(conn: &Connection, steps: &[Step]) -> Result<Vec<Step>, StoreError> {
     let found = version(conn)?;
-    let known = newest(migrations);
+    let known = newest(steps);
     if found > known {
         return Err(SchemaError::Newer { found, known }.into());
     }
-    Ok(migrations.iter().filter(|migration| migration.version > found).copied().collect())
+    Ok(steps.iter().filter(|step| step.migration.version > found).copied().collect())
 }
 
 fn version(conn: &Connection) -> Result<u32, StoreError> {
@@ -95,11 +63,11 @@ fn version(conn: &Connection) -> Result<u32, StoreError> {
     u32::try_from(version).ok().filter(|_| is_ours).ok_or_else(|| SchemaError::Foreign.into())
 }
 
-fn migrate_with(conn: &Connection, migrations: &[Migration]) -> Result<Vec<Migration>, StoreError> {
+fn migrate_with(conn: &Connection, steps: &[Step]) -> Result<Vec<Migration>, StoreError> {
     let mut done = Vec::new();
-    while !pending_of(conn, migrations)?.is_empty() {
+    while !pending_of(conn, steps)?.is_empty() {
         conn.execute_batch("BEGIN IMMEDIATE").map_err(fault)?;
-        match run_next(conn, migrations) {
+        match run_next(conn, steps) {
             Ok(migration) => done.extend(migration),
             Err(error) => {
                 // The transaction may be gone already.
@@ -112,14 +80,14 @@ fn migrate_with(conn: &Connection, migrations: &[Migration]) -> Result<Vec<Migra
 }
 
 /// Another process may have run the next one just before the transaction began.
-fn run_next(conn: &Connection, migrations: &[Migration]) -> Result<Option<Migration>, StoreError> {
-    let next = pending_of(conn, migrations)?.first().copied();
-    if let Some(migration) = next {
-        conn.execute_batch(migration.sql).map_err(fault)?;
+fn run_next(conn: &Connection, steps: &[Step]) -> Result<Option<Migration>, StoreError> {
+    let next = pending_of(conn, steps)?.first().copied();
+    if let Some(Step { migration, sql }) = next {
+        conn.execute_batch(sql).map_err(fault)?;
         conn.pragma_update(None, "user_version", migration.version).map_err(fault)?;
     }
     conn.execute_batch("COMMIT").map_err(fault)?;
-    Ok(next)
+    Ok(next.map(|step| step.migration))
 }
 
 #[cfg(test)]
@@ -138,13 +106,13 @@ mod tests {
 
     #[test]
     fn migrations_are_numbered_without_gaps() {
-        assert!(all().map(|migration| migration.version).eq(1..=newest(MIGRATIONS)));
+        assert!(all().map(|migration| migration.version).eq(1..=newest(STEPS)));
     }
 
     #[test]
     fn migrating_twice_does_nothing_the_second_time() {
         let conn = empty();
-        assert_eq!(migrate(&conn).unwrap().len(), MIGRATIONS.len());
+        assert_eq!(migrate(&conn).unwrap().len(), STEPS.len());
         assert_eq!(migrate(&conn).unwrap(), []);
         require_current(&conn).unwrap();
     }
@@ -155,13 +123,13 @@ mod tests {
         migrate(&conn).unwrap();
         conn.pragma_update(None, "user_version", 9_999).unwrap();
         let error = migrate(&conn).unwrap_err();
-        assert_eq!(cause(&error), Some(&SchemaError::Newer { found: 9_999, known: newest(MIGRATIONS) }));
+        assert_eq!(cause(&error), Some(&SchemaError::Newer { found: 9_999, known: newest(STEPS) }));
     }
 
     #[test]
     fn an_older_schema_is_refused_where_migrating_is_not_allowed() {
         let error = require_current(&empty()).unwrap_err();
-        assert_eq!(cause(&error), Some(&SchemaError::Older { found: 0, known: newest(MIGRATIONS) }));
+        assert_eq!(cause(&error), Some(&SchemaError::Older { found: 0, known: newest(STEPS) }));
     }
 
     #[test]
@@ -175,10 +143,11 @@ mod tests {
     fn a_migration_that_fails_leaves_the_schema_as_it_was() {
         let conn = empty();
         migrate(&conn).unwrap();
-        let broken = Migration { version: 2, name: "broken", sql: "CREATE TABLE half (x) ; SELECT nonsense" };
-        let migrations = [MIGRATIONS[0], broken];
-        migrate_with(&conn, &migrations).unwrap_err();
-        assert_eq!(pending_of(&conn, &migrations).unwrap(), [broken]);
+        let broken = Migration { version: 2, name: "broken" };
+        let steps = [STEPS[0], Step { migration: broken, sql: "CREATE TABLE half (x) ; SELECT nonsense" }];
+        migrate_with(&conn, &steps).unwrap_err();
+        let pending = pending_of(&conn, &steps).unwrap();
+        assert_eq!(pending.iter().map(|step| step.migration).collect::<Vec<_>>(), [broken]);
         assert!(conn.prepare("SELECT 1 FROM half").is_err());
     }
 }

@@ -1,0 +1,103 @@
+use async_trait::async_trait;
+
+use super::{
+    PostgresStore,
+    blobs::{admitted, inserted, only},
+    filter::Conditions,
+    media::{looked_up, lookup_columns, lookup_tables},
+    row::{Columns, blob_columns, values},
+};
+use crate::{
+    store::{Inserted, MediaFilter, NewThumbnail, Removed, StoreError, ThumbnailIndex, ThumbnailLookup},
+    types::{Lookup, Mxc, ThumbnailRecord, ThumbnailSpec, Timestamp},
+};
+
+#[async_trait]
+impl ThumbnailIndex for PostgresStore {
+    async fn thumbnail(&self, mxc: &Mxc, spec: &ThumbnailSpec) -> Result<ThumbnailLookup, StoreError> {
+        let ThumbnailSpec { width, height, method, animated } = *spec;
+        let params =
+            values![mxc.origin().as_str(), mxc.media_id().as_str(), width, height, method.as_str(), animated];
+        let rows = self.pool().read(FIND, &params).await?;
+        let mut columns = Columns::of("media", only(&rows, "media")?);
+        let media = looked_up(&mut columns, mxc)?;
+        let thumbnail = match &media {
+            Lookup::Stored(record) if !columns.is_null()? => Some(ThumbnailRecord {
+                source: record.blob.hash,
+                spec: *spec,
+                blob: columns.blob()?,
+                content_type: columns.content_type()?,
+                width: columns.u32()?,
+                height: columns.u32()?,
+                created: columns.time()?,
+            }),
+            _ => None,
+        };
+        Ok(ThumbnailLookup { media, thumbnail })
+    }
+
+    async fn insert_thumbnail(&self, thumbnail: &NewThumbnail) -> Result<Inserted, StoreError> {
+        let ThumbnailSpec { width, height, method, animated } = thumbnail.spec;
+        let key = values![&thumbnail.source, width, height, method.as_str(), animated];
+        let rest =
+            values![thumbnail.content_type.as_str(), thumbnail.width, thumbnail.height, thumbnail.created,];
+        let params: Vec<_> = key.into_iter().chain(admitted(&thumbnail.blob)).chain(rest).collect();
+        inserted(&self.pool().write(INSERT, &params).await?, "thumbnails")
+    }
+
+    async fn remove_thumbnails(
+        &self,
+        filter: &MediaFilter,
+        rendered_before: Timestamp,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Removed, StoreError> {
+        let mut conditions = Conditions::of(filter);
+        let before = conditions.param(rendered_before);
+        let (limit, now) = (conditions.param(limit), conditions.param(now));
+        let sql = format!(
+            "WITH found AS MATERIALIZED ({} LIMIT {limit}) \
+             SELECT d.o_blobs, d.o_bytes FROM (SELECT array_agg(source) AS sources, array_agg(spec_width) AS widths, \
+                 array_agg(spec_height) AS heights, array_agg(method::text) AS methods, \
+                 array_agg(animated) AS animated, array_agg(blob) AS blobs FROM found) f, \
+             mmr.drop_thumbnails(f.sources, f.widths, f.heights, f.methods, f.animated, f.blobs, {before}, {now}) d",
+            select(filter, &conditions, &before),
+        );
+        let rows = self.pool().write_composed(&sql, conditions.params()).await?;
+        let mut columns = Columns::of("thumbnails", only(&rows, "thumbnails")?);
+        Ok(Removed { mxcs: Vec::new(), blobs: columns.u64()?, bytes: columns.u64()? })
+    }
+}
+
+const FIND: &str = concat!(
+    "SELECT ",
+    lookup_columns!(),
+    ", ",
+    blob_columns!("tb"),
+    ", t.content_type, t.width, t.height, t.created",
+    lookup_tables!(),
+    " LEFT JOIN mmr.thumbnails t ON t.source = m.blob AND t.spec_width = $3 AND t.spec_height = $4
+        AND t.method = $5 AND t.animated = $6
+    LEFT JOIN mmr.blobs tb ON tb.id = t.blob",
+);
+
+const INSERT: &str = "SELECT o_outcome, o_datastore, o_key FROM mmr.insert_thumbnail(
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+
+/// Finds thumbnails to remove; lacks the limit. Where the filter names few media, it starts from those; otherwise from the
+/// oldest thumbnails.
+fn select(filter: &MediaFilter, conditions: &Conditions<'_>, before: &str) -> String {
+    let few = filter.mxcs.is_some() || filter.hash.is_some() || filter.uploader.is_some();
+    let from_media = "FROM mmr.media m JOIN mmr.blobs b ON b.id = m.blob WHERE";
+    let wanted = conditions.sql();
+    let source = if few {
+        format!("t.source IN (SELECT m.blob {from_media} {wanted})")
+    } else {
+        format!("EXISTS (SELECT 1 {from_media} m.blob = t.source AND {wanted})")
+    };
+    format!(
+        "SELECT t.source, t.spec_width, t.spec_height, t.method, t.animated, t.blob \
+         FROM mmr.thumbnails t JOIN mmr.blobs s ON s.id = t.source WHERE {source} AND t.created < {before} \
+         ORDER BY t.created, s.hash, t.spec_width, t.spec_height, t.method, t.animated",
+    )
+}
