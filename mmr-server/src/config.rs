@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+mod database;
 mod load;
 mod node;
 mod problem;
@@ -19,6 +20,11 @@ mod validate;
 mod values;
 mod wire;
 
+pub(crate) use self::{
+    database::Database,
+    stores::kind_name,
+    wire::{cached, network},
+};
 pub use self::{
     load::{Loaded, load},
     problem::{ConfigError, Place, Problem},
@@ -28,10 +34,6 @@ pub use self::{
     },
     values::{LogLevel, Pattern, Secret},
     wire::{Wired, wire},
-};
-pub(crate) use self::{
-    stores::kind_name,
-    wire::{cached, network},
 };
 
 /// The directory for a user's own data, `mmr` in it (XDG base directory specification).

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, path::Path, process::ExitCode};
 
-use crate::config::{self, ConfigError, DatabaseSettings, Loaded, Settings};
+use crate::config::{self, ConfigError, Loaded, Settings};
 
 pub(super) fn run(config: &Path) -> ExitCode {
     let path = config::path_or_environment(config);
@@ -33,8 +33,7 @@ fn summary(settings: &Settings) -> String {
         let _ = writeln!(text, "no effect yet: {key}");
     }
     let (host, port) = &settings.http.listen;
-    let DatabaseSettings::Sqlite(database) = &settings.database;
-    let _ = writeln!(text, "ok: listens on {host}:{port}, records in {}", database.display());
+    let _ = writeln!(text, "ok: listens on {host}:{port}, records in {}", settings.database.named());
     for datastore in &settings.datastores {
         let kinds: Vec<_> = datastore.kinds.iter().map(|kind| config::kind_name(*kind)).collect();
         let kinds = if kinds.is_empty() { "takes nothing of everybody".to_owned() } else { kinds.join(", ") };

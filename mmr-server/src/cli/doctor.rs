@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::{
     auth::Homeserver,
-    config::{self, HomeserverSettings, Loaded, Settings, StorageSettings},
+    config::{self, Database, HomeserverSettings, Loaded, Settings, StorageSettings},
 };
 
 pub(super) fn run(config: &Path) -> anyhow::Result<ExitCode> {
@@ -31,6 +31,7 @@ async fn examine(settings: &Settings) -> anyhow::Result<bool> {
             println!("-     {}: no signingKeyPath, so no authenticated media of other servers", host.name);
         }
     }
+    healthy &= report(&format!("{} answers", settings.database.named()), database_answers(settings).await);
     for datastore in &settings.datastores {
         let StorageSettings::Directory { path, .. } = &datastore.storage;
         let what = format!("datastore {}: {} takes files", datastore.id, path.display());
@@ -48,6 +49,15 @@ fn report(what: &str, outcome: anyhow::Result<()>) -> bool {
         }
     }
     true
+}
+
+/// Whatever its schema: `mmr-server migrate` is for that.
+async fn database_answers(settings: &Settings) -> anyhow::Result<()> {
+    let pending = Database::pending_migrations(&settings.database).await?;
+    for step in pending {
+        println!("-     a migration is to do: {} (`mmr-server migrate`, or the next start)", step.name);
+    }
+    Ok(())
 }
 
 async fn answers(host: &HomeserverSettings) -> anyhow::Result<()> {

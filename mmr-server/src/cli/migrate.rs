@@ -2,11 +2,9 @@
 
 use std::{path::Path, process::ExitCode};
 
-use anyhow::Context as _;
 use clap::Args;
-use mmr_core::backend::sqlite::SqliteStore;
 
-use crate::config::{self, DatabaseSettings, Loaded};
+use crate::config::{self, Database, Loaded};
 
 /// Options of `mmr-server migrate`.
 #[derive(Debug, Args)]
@@ -18,18 +16,20 @@ pub(super) struct Options {
 
 pub(super) fn run(config: &Path, options: &Options) -> anyhow::Result<ExitCode> {
     let Loaded { settings, .. } = config::load(&config::path_or_environment(config))?;
-    let DatabaseSettings::Sqlite(path) = settings.database;
-    let failed = || format!("database.sqlite: {} cannot be migrated", path.display());
-    let (steps, done) = if options.dry_run {
-        (SqliteStore::pending_migrations(&path).with_context(failed)?, "to do")
-    } else {
-        (SqliteStore::migrate(&path).with_context(failed)?, "done")
-    };
+    let database = &settings.database;
+    let (steps, done) = super::serve::runtime()?.block_on(async {
+        anyhow::Ok(if options.dry_run {
+            (Database::pending_migrations(database).await?, "to do")
+        } else {
+            (Database::migrate(database).await?, "done")
+        })
+    })?;
+    let name = database.named();
     if steps.is_empty() {
-        println!("{}: nothing to do, the schema is current", path.display());
+        println!("{name}: nothing to do, the schema is current");
     }
     for step in steps {
-        println!("{}: {} {done}", path.display(), step.name);
+        println!("{name}: {} {done}", step.name);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,10 @@ use std::{
 };
 
 use ipnet::IpNet;
-use mmr_core::{download::FetchLimits, policy::ServerPolicy, thumbnail::RenderLimits, types::MediaKind};
+use mmr_core::{
+    backend::postgres::PostgresOptions, download::FetchLimits, policy::ServerPolicy, thumbnail::RenderLimits,
+    types::MediaKind,
+};
 use ruma::{OwnedServerName, OwnedUserId};
 
 use super::values::{LogLevel, Pattern, Secret};
@@ -75,6 +78,19 @@ pub struct LogSettings {
 pub enum DatabaseSettings {
     /// A file of the embedded database.
     Sqlite(PathBuf),
+    /// A Postgres database.
+    Postgres(PostgresOptions),
+}
+
+impl DatabaseSettings {
+    /// The key, and what it names unless that is secret.
+    #[must_use]
+    pub fn named(&self) -> String {
+        match self {
+            Self::Sqlite(path) => format!("database.sqlite: {}", path.display()),
+            Self::Postgres(_) => "database.postgres: the database".to_owned(),
+        }
+    }
 }
 
 /// One datastore.

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use mmr_core::{
+    backend::postgres::PostgresOptions,
     download::FetchLimits,
     policy::{DownloadPolicy, QuotaRule, ServerPolicy, ThumbnailPolicy, UploadPolicy},
     store::QuotaCap,
@@ -129,23 +130,25 @@ fn render(thumbnails: &Thumbnails) -> RenderLimits {
 fn database(main: &Main, report: &mut Report) -> Option<DatabaseSettings> {
     match (&main.database.sqlite, &main.database.postgres) {
         (Some(path), None) => Some(DatabaseSettings::Sqlite(path.value.clone())),
-        (sqlite, Some(postgres)) => {
-            let place = postgres.place.clone().unwrap_or_else(|| missing_place("database.postgres"));
-            let message = match sqlite {
-                None => {
-                    "this version has no Postgres support yet; accepted: database.sqlite with a file path instead"
-                }
-                Some(_) => {
-                    "stands beside database.sqlite; accepted: one of them, and this version has SQLite only"
-                }
+        (None, Some(url)) => {
+            let pool = &main.database.pool;
+            let options = PostgresOptions {
+                max_connections: pool.max_connections,
+                max_idle: pool.max_idle_connections.min(pool.max_connections),
+                ..PostgresOptions::new(url.value.expose())
             };
-            report.error(place, message);
+            Some(DatabaseSettings::Postgres(options))
+        }
+        (Some(_), Some(postgres)) => {
+            let place = postgres.place.clone().unwrap_or_else(|| missing_place("database.postgres"));
+            report.error(place, "stands beside database.sqlite; accepted: one of them");
             None
         }
         (None, None) => {
             report.error(
-                missing_place("database.sqlite"),
-                "is missing; accepted: the path of a file, made if need be",
+                missing_place("database"),
+                "is missing; accepted: database.postgres with a connection string, or database.sqlite with the path of \
+                 a file, made if need be",
             );
             None
         }

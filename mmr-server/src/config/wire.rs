@@ -9,12 +9,11 @@ use mmr_core::{
     backend::{
         net::{EgressPolicy, NetFederation, NetOptions, SigningKeys},
         object_store::{DirectoryOptions, ObjectStoreDatastore},
-        sqlite::{SqliteOptions, SqliteStore},
     },
     datastore::{CachedDatastore, Datastore, Datastores},
     lifecycle::Background,
     policy::Policies,
-    store::{BlobIndex as _, MediaStore},
+    store::MediaStore,
     types::{DatastoreId, MediaKind, Mxc},
 };
 
@@ -22,7 +21,7 @@ use ruma::OwnedUserId;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::{
-    DatabaseSettings, DatastoreSettings, HomeserverSettings, NetworkSettings, Settings, StorageSettings,
+    DatastoreSettings, HomeserverSettings, NetworkSettings, Settings, StorageSettings, database::Database,
 };
 use crate::{
     auth::{Admins, AppServices, Authenticator, Homeserver, TokenCache},
@@ -40,25 +39,24 @@ pub struct Wired {
     pub tokens: Vec<TokenCache>,
     /// Work that authentication left behind.
     pub background: Background,
-    store: SqliteStore,
+    database: Database,
 }
 
 /// Opens database and datastores and puts the services on top.
 ///
 /// Errors say which setting to look at. Needs a tokio runtime.
 pub async fn wire(settings: &Settings) -> anyhow::Result<Wired> {
-    let DatabaseSettings::Sqlite(path) = &settings.database;
-    let store = SqliteStore::open(path, SqliteOptions::default())
-        .with_context(|| format!("database.sqlite: {} cannot be opened", path.display()))?;
+    let database = Database::open(&settings.database).await?;
+    let store = database.store();
     let datastores = open_datastores(&settings.datastores, settings.cache.memory_bytes)?;
-    require_known_datastores(&store, &settings.datastores).await?;
+    require_known_datastores(&*store, &settings.datastores).await?;
     let policies = settings.homeservers.iter().map(|host| (host.name.clone(), host.policy.clone()));
-    let shared: Arc<dyn MediaStore> = Arc::new(store.clone());
     let federation = Arc::new(network(settings)?);
-    let mut builder = MediaRepository::builder(Arc::clone(&shared), datastores, Policies::new(policies))
+    let mut builder = MediaRepository::builder(Arc::clone(&store), datastores, Policies::new(policies))
         .render_limits(settings.render)
         .fetch_limits(settings.fetches)
         .task_workers(settings.task_workers)
+        .share_fetches(database.is_shared())
         .federation(Arc::<NetFederation>::clone(&federation));
     // Files without a name, beside those that are kept: temporary directories are often memory.
     if let Some(directory) = settings.datastores.iter().find_map(remote_directory) {
@@ -69,7 +67,7 @@ pub async fn wire(settings: &Settings) -> anyhow::Result<Wired> {
     let mut builder = MediaService::builder(Arc::clone(&repository))
         .stall_timeout(settings.http.limits.stall_timeout)
         .use_forwarded_host(settings.http.use_forwarded_host)
-        .readiness(Arc::new(StoreAnswers(shared)))
+        .readiness(Arc::new(StoreAnswers(store)))
         .network(NetFederation::clone(&federation))
         .datastores(settings.datastores.iter().map(summary).collect());
     let mut tokens = Vec::new();
@@ -78,7 +76,7 @@ pub async fn wire(settings: &Settings) -> anyhow::Result<Wired> {
         tokens.extend(tenant.tokens.clone());
         builder = builder.tenant(tenant);
     }
-    Ok(Wired { repository, service: builder.build(), tokens, background, store })
+    Ok(Wired { repository, service: builder.build(), tokens, background, database })
 }
 
 impl Wired {
@@ -86,7 +84,7 @@ impl Wired {
     pub async fn close(self, grace: Duration) -> bool {
         let done = self.repository.shutdown(grace).await;
         self.background.stop(grace).await;
-        self.store.close().await;
+        self.database.close().await;
         done
     }
 }
@@ -166,7 +164,10 @@ fn remote_directory(datastore: &DatastoreSettings) -> Option<PathBuf> {
 }
 
 /// Media in a datastore that is not configured could not be read, nor told from orphans.
-async fn require_known_datastores(store: &SqliteStore, settings: &[DatastoreSettings]) -> anyhow::Result<()> {
+async fn require_known_datastores(
+    store: &dyn MediaStore,
+    settings: &[DatastoreSettings],
+) -> anyhow::Result<()> {
     let known: HashSet<&str> = settings.iter().map(|datastore| &*datastore.id).collect();
     for id in store.datastores().await.context("the database cannot be read")? {
         anyhow::ensure!(

@@ -10,22 +10,24 @@ use crate::config::{
 section! {
     /// `database`
     struct Database {
-        /// File of the embedded database; it is created where it is missing. Required.
+        /// File of the embedded database; it is created where it is missing. This or `postgres` is required.
         "sqlite" => sqlite: Option<Located<PathBuf>> = None, Used Global;
-        /// Connection string of a Postgres database. An error in this version.
-        "postgres" => postgres: Option<Located<Secret>> = None, Planned Global;
+        /// Connection string of a Postgres database (13 or newer), for one node or many: a URL or `key=value` list as
+        /// matrix-media-repo takes it, with `sslmode`, `sslrootcert`, `sslcert` and `sslkey`. Everything lies in a schema
+        /// `mmr` of its own.
+        "postgres" => postgres: Option<Located<Secret>> = None, Used Global;
         /// Connections to Postgres.
-        "pool" => pool: Pool = Pool::default(), Planned Global;
+        "pool" => pool: Pool = Pool::default(), Used Global;
     }
 }
 
 section! {
     /// `database.pool`
     struct Pool {
-        /// Connections at the same time.
-        "maxConnections" => max_connections: u32 [1..=10_000] = 25, Planned Global;
+        /// Connections at the same time, besides the one that listens for other nodes.
+        "maxConnections" => max_connections: u32 [1..=10_000] = 25, Used Global;
         /// Connections that are kept open.
-        "maxIdleConnections" => max_idle_connections: u32 = 5, Planned Global;
+        "maxIdleConnections" => max_idle_connections: u32 = 5, Used Global;
     }
 }
 
