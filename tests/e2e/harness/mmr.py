@@ -32,10 +32,10 @@ class Mmr:
         port: int | None = None,
         blobs: Path | None = None,
         database: Path | None = None,
-        config: Mapping[str, Mapping[str, Any]] | None = None,
+        config: Mapping[str, Mapping[str, Any] | list[Any]] | None = None,
         signing_key: Path | None = None,
     ) -> None:
-        """`config` overrides single keys of top-level blocks."""
+        """`config` overrides single keys of top-level blocks, and lists as a whole."""
         self.port = port or free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self.server_name = homeserver.server_name
@@ -44,7 +44,8 @@ class Mmr:
         self.blobs.mkdir(parents=True, exist_ok=True)
         settings = self._config(homeserver, database or directory / "mmr.db")
         for block, keys in (config or {}).items():
-            settings[block] = {**settings.get(block, {}), **keys}
+            merged = keys if isinstance(keys, list) else {**settings.get(block, {}), **keys}
+            settings[block] = merged
         if signing_key is not None:
             settings["homeservers"][0]["signingKeyPath"] = str(signing_key)
         self.config = path = directory / "media-repo.yaml"
