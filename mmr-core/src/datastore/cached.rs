@@ -6,7 +6,6 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -15,7 +14,7 @@ use futures_util::{StreamExt as _, stream::BoxStream};
 use tokio::sync::Semaphore;
 use url::Url;
 
-use super::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError};
+use super::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError, LinkRequest};
 use crate::{
     stream::ByteStream,
     types::{BlobKey, Timestamp},
@@ -169,8 +168,8 @@ impl Datastore for CachedDatastore {
         self.inner.list(prefix)
     }
 
-    async fn link(&self, key: &BlobKey, ttl: Duration) -> Result<Option<Url>, DatastoreError> {
-        self.inner.link(key, ttl).await
+    async fn link(&self, key: &BlobKey, request: &LinkRequest<'_>) -> Result<Option<Url>, DatastoreError> {
+        self.inner.link(key, request).await
     }
 
     async fn remove_unfinished(&self, before: Timestamp) -> Result<u64, DatastoreError> {
