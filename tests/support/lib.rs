@@ -2,6 +2,7 @@
 
 mod client;
 mod homeserver;
+pub mod s3;
 mod server;
 
 pub use self::{

@@ -93,7 +93,7 @@ fn kind_of_http(error: &(dyn Error + 'static)) -> Option<Kind> {
     }
     let error = error.downcast_ref::<HttpError>()?;
     // What the store said decides. Without that, nothing was said.
-    let said = error.source().is_some_and(|source| source.is::<Refusal>());
+    let said = error.source().and_then(|source| source.downcast_ref::<Refusal>()).is_some();
     let broke = !matches!(error.kind(), HttpErrorKind::Unknown | HttpErrorKind::Decode);
     (broke && !said).then_some(DatastoreError::Unavailable as Kind)
 }
