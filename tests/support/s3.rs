@@ -273,7 +273,11 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     Ok(match fault {
         Some(Fault::LoseAnswer) => return Err(Broken),
         Some(Fault::CutAfter(len)) => {
-            let broken = stream::once(async { Err(BoxError::from(Broken)) });
+            let broken = stream::once(async {
+                // Lets what came before be sent.
+                tokio::task::yield_now().await;
+                Err(BoxError::from(Broken))
+            });
             start_of(served, len, broken).await
         }
         Some(Fault::StallAfter(len)) => start_of(served, len, stream::pending()).await,

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use ::object_store::{multipart::MultipartStore as _, path::Path};
+use ::object_store::{client::HttpResponse, multipart::MultipartStore as _, path::Path};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::{
@@ -57,6 +57,8 @@ struct Upload {
 
 /// Longest page of a listing: a thousand entries with keys of a kilobyte, and room to spare.
 const MAX_PAGE: usize = 8 << 20;
+/// How often a page is asked for again because it broke off.
+const MAX_BROKEN: u32 = 2;
 
 #[derive(Debug, thiserror::Error)]
 #[error("the listing is longer than {MAX_PAGE} bytes")]
@@ -150,16 +152,16 @@ impl S3 {
         // A page that breaks off is asked for again.
         let mut tries = 0;
         let page = loop {
-            match self.collect(&call).await {
-                Err(error) if error.is_transient() && tries < 2 => tries += 1,
+            match self.collect(self.send(&call).await?).await {
+                Err(error) if error.is_transient() && tries < MAX_BROKEN => tries += 1,
                 page => break page?,
             }
         };
         quick_xml::de::from_reader(&*page).map_err(|error| self.place.classify(error))
     }
 
-    async fn collect(&self, call: &Call<'_>) -> Result<Bytes, DatastoreError> {
-        let mut chunks = self.send(call).await?.into_body().bytes_stream();
+    async fn collect(&self, answer: HttpResponse) -> Result<Bytes, DatastoreError> {
+        let mut chunks = answer.into_body().bytes_stream();
         let mut page = Vec::new();
         while let Some(chunk) = chunks.next().await {
             page.extend_from_slice(&chunk.map_err(|error| self.place.classify(error))?);
