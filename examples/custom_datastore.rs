@@ -6,7 +6,7 @@
 //! cargo test -p mmr-examples --example custom_datastore    # runs the contract suite on it
 //! ```
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -17,7 +17,7 @@ use chacha20::{
 use futures_util::{StreamExt as _, stream::BoxStream};
 use mmr_core::{
     backend::object_store::ObjectStoreDatastore,
-    datastore::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError},
+    datastore::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError, LinkRequest},
     stream::ByteStream,
     types::{BlobKey, Hasher, Timestamp},
 };
@@ -82,7 +82,7 @@ impl Datastore for Encrypted {
     }
 
     /// A link would hand out what nobody else can read.
-    async fn link(&self, _: &BlobKey, _: Duration) -> Result<Option<url::Url>, DatastoreError> {
+    async fn link(&self, _: &BlobKey, _: &LinkRequest<'_>) -> Result<Option<url::Url>, DatastoreError> {
         Ok(None)
     }
 

@@ -50,8 +50,9 @@ pub trait Datastore: fmt::Debug + Send + Sync + 'static {
     /// (its name is no valid key) is passed over.
     fn list(&self, prefix: Option<&BlobKey>) -> BoxStream<'static, Result<BlobStat, DatastoreError>>;
 
-    /// A public or presigned address for the object that works for `ttl`, where the backend has one.
-    async fn link(&self, key: &BlobKey, ttl: Duration) -> Result<Option<Url>, DatastoreError>;
+    /// A public or presigned address that a client can fetch the object from, where the backend has one. It may live
+    /// shorter than was asked for, and a public one may be answered with other headers.
+    async fn link(&self, key: &BlobKey, request: &LinkRequest<'_>) -> Result<Option<Url>, DatastoreError>;
 
     /// Removes what interrupted writers left behind before `before`: staged files, unfinished multipart uploads.
     /// Answers how many. Writers that are still at work may be among those older than `before`, so leave them ample
@@ -75,6 +76,19 @@ pub trait BlobWriter: Send {
 
     /// Abandons the object and frees what it took.
     async fn abort(self: Box<Self>);
+}
+
+/// What is asked of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkRequest<'a> {
+    /// How long it has to work.
+    pub ttl: Duration,
+    /// `Content-Type` that the object is to be answered with.
+    pub content_type: &'a str,
+    /// `Content-Disposition` that the object is to be answered with.
+    pub content_disposition: Option<&'a str>,
+    /// Length of the object in bytes: a redirect is not worth it for a short one.
+    pub len: u64,
 }
 
 /// An object being read.

@@ -4,6 +4,7 @@ mod client;
 mod homeserver;
 mod pgbouncer;
 mod postgres;
+pub mod s3;
 mod server;
 
 pub use self::{

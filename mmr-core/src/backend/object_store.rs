@@ -1,9 +1,10 @@
-//! [`Datastore`] over any [`object_store`]: a directory or memory ready to use, and whatever the embedder brings.
+//! [`Datastore`] over any [`object_store`]: a directory, memory or a bucket ready to use, and whatever the embedder
+//! brings.
 
-use std::{ops::Range, path::Path as FsPath, sync::Arc, time::Duration};
+use std::{ops::Range, path::Path as FsPath, sync::Arc};
 
 use ::object_store::{
-    GetOptions, GetResultPayload, ObjectStore, ObjectStoreExt as _, memory::InMemory, path::Path,
+    Attributes, GetOptions, GetResultPayload, ObjectStore, ObjectStoreExt as _, memory::InMemory, path::Path,
 };
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream::BoxStream};
@@ -13,33 +14,52 @@ use url::Url;
 
 use self::{
     directory::Directory,
+    error::Place,
+    resume::Resume,
     writer::{Target, Writer},
 };
 use crate::{
-    datastore::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError},
+    datastore::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError, LinkRequest},
     types::{BlobKey, Timestamp},
 };
 
 mod directory;
 mod error;
 mod file;
+mod probe;
 mod reader;
+mod resume;
+#[cfg(feature = "s3")]
+mod s3;
+#[cfg(feature = "s3")]
+mod transport;
 mod walk;
 mod writer;
 
-pub use self::directory::DirectoryOptions;
+#[cfg(feature = "s3")]
+pub use self::s3::{CustomerKey, Presign, S3Encryption, S3Links, S3Network, S3Options, S3Upload, Secret};
+pub use self::{
+    directory::DirectoryOptions,
+    probe::{Check, Outcome},
+};
 
 /// A [`Datastore`] on an [`ObjectStore`].
 ///
 /// Objects up to one part long are put whole when they are committed; an upload that is abandoned before that, such as
 /// a small duplicate, costs no I/O at all. Longer ones are sent as multipart uploads while they come in, with one part
-/// on its way and one being filled, so a writer holds two parts in memory at most.
+/// on its way, or a few, and one being filled; a writer holds no more than these in memory.
 #[derive(Debug)]
 pub struct ObjectStoreDatastore {
     store: Arc<dyn ObjectStore>,
     // Set when `store` is a directory that we opened: then files are read, listed and cleaned up without its help.
     directory: Option<Arc<Directory>>,
+    // Set when `store` is a bucket that we opened.
+    #[cfg(feature = "s3")]
+    s3: Option<Arc<s3::S3>>,
+    place: Place,
+    attributes: Attributes,
     part_bytes: usize,
+    parts_in_flight: usize,
     // Commits and clean-ups, which go on when their callers do not.
     tasks: TaskTracker,
 }
@@ -57,7 +77,17 @@ impl ObjectStoreDatastore {
     /// give a bucket a lifecycle rule that aborts them after a day.
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, directory: None, part_bytes: Self::REMOTE_PART_BYTES, tasks: TaskTracker::new() }
+        Self {
+            store,
+            directory: None,
+            #[cfg(feature = "s3")]
+            s3: None,
+            place: Place::default(),
+            attributes: Attributes::default(),
+            part_bytes: Self::REMOTE_PART_BYTES,
+            parts_in_flight: 1,
+            tasks: TaskTracker::new(),
+        }
     }
 
     /// Keeps everything in memory, for tests and trials.
@@ -84,6 +114,13 @@ impl ObjectStoreDatastore {
         self
     }
 
+    /// Lets each writer have up to `parts` on their way at a time, rather than one.
+    #[must_use]
+    pub fn with_parts_in_flight(mut self, parts: usize) -> Self {
+        self.parts_in_flight = parts.max(1);
+        self
+    }
+
     /// Waits until nothing is left of writers that were dropped, and of commits whose callers went away.
     pub async fn settled(&self) {
         self.tasks.close();
@@ -95,30 +132,29 @@ impl ObjectStoreDatastore {
         let options = GetOptions { range: range.clone().map(Into::into), ..GetOptions::default() };
         let result = match self.store.get_opts(path, options).await {
             Ok(result) => result,
-            Err(error @ ::object_store::Error::NotFound { .. }) => return Err(error::classify(error)),
-            Err(error) => return Err(self.explain(path, range, error).await),
+            Err(error) => return Err(self.explain(path, range, self.place.classify(error)).await),
         };
         let range = reader::check_range(range, result.meta.size)?;
         match result.payload {
             GetResultPayload::File(file, _) => file::read_file(file, range).await,
-            GetResultPayload::Stream(stream) => reader::read_stream(stream, range.end - range.start).await,
+            GetResultPayload::Stream(stream) => {
+                let len = range.end - range.start;
+                let resume = Resume::new(Arc::clone(&self.store), path.clone(), range, &result.meta);
+                reader::read_stream(resume.read(stream), len, &self.place).await
+            }
         }
     }
 
     /// Backends agree neither on how they refuse a range nor on whether they tell the length when they do.
-    async fn explain(
-        &self,
-        path: &Path,
-        range: Option<Range<u64>>,
-        error: ::object_store::Error,
-    ) -> DatastoreError {
+    async fn explain(&self, path: &Path, range: Option<Range<u64>>, error: DatastoreError) -> DatastoreError {
         if range.is_some()
+            && matches!(error, DatastoreError::Other(_))
             && let Ok(meta) = self.store.head(path).await
             && let Err(error) = reader::check_range(range, meta.size)
         {
             return error;
         }
-        error::classify(error)
+        error
     }
 }
 
@@ -128,11 +164,18 @@ impl Datastore for ObjectStoreDatastore {
         if let Some(directory) = &self.directory {
             directory.prepare(key).await?;
         }
+        #[cfg(feature = "s3")]
+        if let Some(s3) = self.s3.as_ref().filter(|s3| !s3.upload.multipart) {
+            return Ok(Box::new(s3::WholeWriter::new(Arc::clone(s3), key.clone(), self.tasks.clone())));
+        }
         let target = Target {
             store: Arc::clone(&self.store),
             path: Path::from(key.as_str()),
             staged: self.directory.as_ref().map(|directory| directory.staged(key)),
             fsync: self.directory.as_ref().is_some_and(|directory| directory.syncs()),
+            attributes: self.attributes.clone(),
+            place: self.place.clone(),
+            parts_in_flight: self.parts_in_flight,
             tasks: self.tasks.clone(),
             runtime: Handle::current(),
         };
@@ -151,13 +194,17 @@ impl Datastore for ObjectStoreDatastore {
     async fn delete(&self, key: &BlobKey) -> Result<(), DatastoreError> {
         match self.store.delete(&Path::from(key.as_str())).await {
             Ok(()) | Err(::object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error::classify(error)),
+            Err(error) => Err(self.place.classify(error)),
         }
     }
 
     fn list(&self, prefix: Option<&BlobKey>) -> BoxStream<'static, Result<BlobStat, DatastoreError>> {
         if let Some(directory) = &self.directory {
             return directory.list(prefix);
+        }
+        #[cfg(feature = "s3")]
+        if let Some(s3) = &self.s3 {
+            return s3.list(prefix);
         }
         let prefix = prefix.map(|prefix| Path::from(prefix.as_str()));
         let stat = |meta: ::object_store::ObjectMeta| {
@@ -171,11 +218,20 @@ impl Datastore for ObjectStoreDatastore {
             .boxed()
     }
 
-    async fn link(&self, _: &BlobKey, _: Duration) -> Result<Option<Url>, DatastoreError> {
+    #[cfg_attr(not(feature = "s3"), expect(unused_variables, reason = "only buckets have links"))]
+    async fn link(&self, key: &BlobKey, request: &LinkRequest<'_>) -> Result<Option<Url>, DatastoreError> {
+        #[cfg(feature = "s3")]
+        if let Some(s3) = &self.s3 {
+            return s3.link(key, request).await;
+        }
         Ok(None)
     }
 
     async fn remove_unfinished(&self, before: Timestamp) -> Result<u64, DatastoreError> {
+        #[cfg(feature = "s3")]
+        if let Some(s3) = &self.s3 {
+            return s3.remove_unfinished(before).await;
+        }
         match &self.directory {
             Some(directory) => directory.remove_staged(before).await,
             None => Ok(0),

@@ -6,7 +6,6 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -15,7 +14,7 @@ use futures_util::{StreamExt as _, stream::BoxStream};
 use tokio::sync::Semaphore;
 use url::Url;
 
-use super::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError};
+use super::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError, LinkRequest};
 use crate::{
     stream::ByteStream,
     types::{BlobKey, Timestamp},
@@ -34,6 +33,7 @@ pub struct CachedDatastore {
     // Bytes that may be on their way into memory at once. Reads beyond that stream past the cache.
     loading: Semaphore,
     deletions: AtomicU64,
+    links_to_cached: bool,
 }
 
 /// Why an object did not come into memory.
@@ -58,7 +58,14 @@ impl CachedDatastore {
         let objects = moka::future::Cache::builder().max_capacity(capacity).weigher(weigh).build();
         let loading = usize::try_from(max_object.max(capacity / 4)).unwrap_or(usize::MAX);
         let loading = Semaphore::new(loading.min(Semaphore::MAX_PERMITS));
-        Self { inner, objects, max_object, loading, deletions: AtomicU64::new(0) }
+        Self { inner, objects, max_object, loading, deletions: AtomicU64::new(0), links_to_cached: false }
+    }
+
+    /// Gives links also to what is in memory. Default: no.
+    #[must_use]
+    pub const fn with_links_to_cached(mut self, yes: bool) -> Self {
+        self.links_to_cached = yes;
+        self
     }
 
     /// Bytes that are in use at this moment.
@@ -169,8 +176,12 @@ impl Datastore for CachedDatastore {
         self.inner.list(prefix)
     }
 
-    async fn link(&self, key: &BlobKey, ttl: Duration) -> Result<Option<Url>, DatastoreError> {
-        self.inner.link(key, ttl).await
+    async fn link(&self, key: &BlobKey, request: &LinkRequest<'_>) -> Result<Option<Url>, DatastoreError> {
+        // Bytes that are here cost nobody anything.
+        if !self.links_to_cached && self.objects.contains_key(key) {
+            return Ok(None);
+        }
+        self.inner.link(key, request).await
     }
 
     async fn remove_unfinished(&self, before: Timestamp) -> Result<u64, DatastoreError> {

@@ -165,14 +165,14 @@ impl Datastores {
 
 #[cfg(test)]
 mod tests {
-    use std::{ops::Range, time::Duration};
+    use std::ops::Range;
 
     use async_trait::async_trait;
     use futures_util::{StreamExt as _, stream};
 
     use super::*;
     use crate::{
-        datastore::{BlobStat, BlobWriter},
+        datastore::{BlobStat, BlobWriter, LinkRequest},
         types::{BlobKey, Timestamp},
     };
 
@@ -198,7 +198,7 @@ mod tests {
             stream::empty().boxed()
         }
 
-        async fn link(&self, _: &BlobKey, _: Duration) -> Result<Option<url::Url>, DatastoreError> {
+        async fn link(&self, _: &BlobKey, _: &LinkRequest<'_>) -> Result<Option<url::Url>, DatastoreError> {
             Ok(None)
         }
 

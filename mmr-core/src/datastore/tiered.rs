@@ -4,14 +4,13 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use url::Url;
 
-use super::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError};
+use super::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError, LinkRequest};
 use crate::{
     stream::{ByteStream, StreamError},
     types::{BlobKey, Timestamp},
@@ -26,6 +25,7 @@ pub struct TieredDatastore {
     far: Arc<dyn Datastore>,
     near: Arc<dyn Datastore>,
     max_object: u64,
+    links_to_copied: bool,
     copies: Arc<Mutex<Copies>>,
 }
 
@@ -102,7 +102,20 @@ impl TieredDatastore {
         for key in copies.shrink() {
             near.delete(&key).await?;
         }
-        Ok(Self { far, near, max_object: capacity / 8, copies: Arc::new(Mutex::new(copies)) })
+        Ok(Self {
+            far,
+            near,
+            max_object: capacity / 8,
+            links_to_copied: false,
+            copies: Arc::new(Mutex::new(copies)),
+        })
+    }
+
+    /// Gives links also to what lies nearby. Default: no.
+    #[must_use]
+    pub const fn with_links_to_copied(mut self, yes: bool) -> Self {
+        self.links_to_copied = yes;
+        self
     }
 
     /// Bytes that copies take at this moment.
@@ -286,8 +299,12 @@ impl Datastore for TieredDatastore {
         self.far.list(prefix)
     }
 
-    async fn link(&self, key: &BlobKey, ttl: Duration) -> Result<Option<Url>, DatastoreError> {
-        self.far.link(key, ttl).await
+    async fn link(&self, key: &BlobKey, request: &LinkRequest<'_>) -> Result<Option<Url>, DatastoreError> {
+        // Bytes that are here cost nobody anything.
+        if !self.links_to_copied && self.copies().by_key.contains_key(key) {
+            return Ok(None);
+        }
+        self.far.link(key, request).await
     }
 
     async fn remove_unfinished(&self, before: Timestamp) -> Result<u64, DatastoreError> {

@@ -1,6 +1,6 @@
 //! From errors of `object_store` and the operating system to [`DatastoreError`].
 
-use std::{error::Error, io};
+use std::{error::Error, io, sync::Arc};
 
 use ::object_store::Error as StoreError;
 
@@ -8,6 +8,38 @@ use crate::datastore::DatastoreError;
 
 type Source = Box<dyn Error + Send + Sync>;
 type Kind = fn(Source) -> DatastoreError;
+
+/// Where a store is, for messages: bucket and endpoint. Directories say so themselves.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place(Option<Arc<str>>);
+
+#[derive(Debug, thiserror::Error)]
+#[error("{place} failed")]
+struct At {
+    place: Arc<str>,
+    source: Source,
+}
+
+impl Place {
+    #[cfg(feature = "s3")]
+    pub(super) fn new(place: &str) -> Self {
+        Self(Some(place.into()))
+    }
+
+    /// As [`classify`], and names the place.
+    pub(super) fn classify(&self, error: impl Into<Source>) -> DatastoreError {
+        let error = classify(error);
+        let Some(place) = &self.0 else { return error };
+        let at = |source| Box::new(At { place: Arc::clone(place), source });
+        match error {
+            DatastoreError::Denied(source) => DatastoreError::Denied(at(source)),
+            DatastoreError::Full(source) => DatastoreError::Full(at(source)),
+            DatastoreError::Unavailable(source) => DatastoreError::Unavailable(at(source)),
+            DatastoreError::Other(source) => DatastoreError::Other(at(source)),
+            error => error,
+        }
+    }
+}
 
 /// Finds the kind of an error by what lies deepest in it: `object_store` hides most of them in `Generic`.
 pub(super) fn classify(error: impl Into<Source>) -> DatastoreError {
@@ -38,7 +70,32 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<Kind> {
         // A cancelled task means that the runtime is shutting down.
         return error.is_cancelled().then_some(DatastoreError::Unavailable as Kind);
     }
+    #[cfg(feature = "s3")]
+    if let Some(kind) = kind_of_http(error) {
+        return Some(kind);
+    }
     error.downcast_ref::<io::Error>().and_then(kind_of_io)
+}
+
+#[cfg(feature = "s3")]
+fn kind_of_http(error: &(dyn Error + 'static)) -> Option<Kind> {
+    use ::object_store::client::{HttpError, HttpErrorKind};
+
+    use super::transport::{Meaning, Refusal};
+
+    if let Some(refusal) = error.downcast_ref::<Refusal>() {
+        return match refusal.meaning() {
+            Meaning::Denied => Some(DatastoreError::Denied),
+            Meaning::Full => Some(DatastoreError::Full),
+            Meaning::Unavailable => Some(DatastoreError::Unavailable),
+            Meaning::Other => Some(DatastoreError::Other),
+        };
+    }
+    let error = error.downcast_ref::<HttpError>()?;
+    // What the store said decides. Without that, nothing was said.
+    let said = error.source().and_then(|source| source.downcast_ref::<Refusal>()).is_some();
+    let broke = !matches!(error.kind(), HttpErrorKind::Unknown | HttpErrorKind::Decode);
+    (broke && !said).then_some(DatastoreError::Unavailable as Kind)
 }
 
 fn kind_of_io(error: &io::Error) -> Option<Kind> {

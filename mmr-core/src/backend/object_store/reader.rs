@@ -6,7 +6,7 @@ use ::object_store::Error as StoreError;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 
-use super::{error::classify, file::CHUNK};
+use super::{error::Place, file::CHUNK};
 use crate::{
     datastore::{BlobRead, DatastoreError},
     stream::{ByteStream, StreamError},
@@ -35,6 +35,7 @@ pub(super) fn check_range(range: Option<Range<u64>>, len: u64) -> Result<Range<u
 pub(super) async fn read_stream(
     chunks: BoxStream<'static, Result<Bytes, StoreError>>,
     len: u64,
+    place: &Place,
 ) -> Result<BlobRead, DatastoreError> {
     let body = ByteStream::new(stream::try_unfold((chunks, len), |(mut chunks, missing)| async move {
         match chunks.next().await {
@@ -47,7 +48,11 @@ pub(super) async fn read_stream(
             None => Ok(None),
         }
     }));
-    let body = if len <= CHUNK { body.collect_up_to(len).await.map_err(classify)?.into() } else { body };
+    let body = if len <= CHUNK {
+        body.collect_up_to(len).await.map_err(|error| place.classify(error))?.into()
+    } else {
+        body
+    };
     Ok(BlobRead { len, body })
 }
 

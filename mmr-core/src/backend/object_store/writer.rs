@@ -1,8 +1,11 @@
 //! Writing objects: small ones whole at commit, large ones in parts while they come in.
 
-use std::{fs::File, path::PathBuf, sync::Arc};
+use std::{collections::VecDeque, fs::File, path::PathBuf, sync::Arc};
 
-use ::object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload, path::Path};
+use ::object_store::{
+    Attributes, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutOptions,
+    PutPayload, path::Path,
+};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
@@ -13,10 +16,11 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use super::error::classify;
+use super::error::{Place, classify};
 use crate::datastore::{BlobWriter, DatastoreError};
 
 type Upload = Box<dyn MultipartUpload>;
+type Part = JoinHandle<Result<(), DatastoreError>>;
 
 #[derive(Debug, thiserror::Error)]
 #[error("an earlier write to this object failed")]
@@ -25,6 +29,10 @@ struct Broken;
 #[derive(Debug, thiserror::Error)]
 #[error("the commit ended without a result")]
 struct NoResult;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the upload is gone before it was finished")]
+struct Vanished;
 
 /// Where an object goes.
 #[derive(Clone, Debug)]
@@ -35,6 +43,10 @@ pub(super) struct Target {
     pub(super) staged: Option<PathBuf>,
     /// Whether a commit syncs that file.
     pub(super) fsync: bool,
+    pub(super) attributes: Attributes,
+    pub(super) place: Place,
+    /// How many parts may be on their way at a time.
+    pub(super) parts_in_flight: usize,
     pub(super) tasks: TaskTracker,
     pub(super) runtime: Handle,
 }
@@ -43,10 +55,11 @@ pub(super) struct Writer {
     target: Target,
     part_bytes: usize,
     buffer: BytesMut,
-    // The buffer of the part that was sent last, to be used again: two buffers do for an upload of any size.
-    last: Bytes,
-    // The task that sends the last full part. It owns the upload meanwhile and gives it back, or has aborted it.
-    sending: Option<JoinHandle<Result<Upload, DatastoreError>>>,
+    // The buffers of the parts that were sent last, to be used again: they do for an upload of any size.
+    last: VecDeque<Bytes>,
+    sending: Sending,
+    // Bytes of all parts so far.
+    sent_bytes: u64,
     // A write failed or was cancelled: bytes may be missing.
     broken: bool,
     // What the disk has been asked to write down already is not waited for at the commit.
@@ -54,13 +67,33 @@ pub(super) struct Writer {
     syncing: Option<JoinHandle<()>>,
 }
 
+/// An upload under way. The tasks go on when nobody waits for them, so that none is lost: a writer can be dropped at
+/// any time.
+#[derive(Default)]
+struct Sending {
+    // Begins the upload, and then lets the first part go.
+    begun: Option<JoinHandle<Result<(Upload, Part), DatastoreError>>>,
+    upload: Option<Upload>,
+    // In the order they were sent.
+    parts: VecDeque<Part>,
+}
+
 /// Bytes of a staged file from one sync to the next.
 const SYNC_EVERY: usize = 16 << 20;
 
 impl Writer {
     pub(super) fn new(target: Target, part_bytes: usize) -> Self {
-        let (buffer, last) = (BytesMut::new(), Bytes::new());
-        Self { target, part_bytes, buffer, last, sending: None, broken: false, unsynced: 0, syncing: None }
+        Self {
+            target,
+            part_bytes,
+            buffer: BytesMut::new(),
+            last: VecDeque::new(),
+            sending: Sending::default(),
+            sent_bytes: 0,
+            broken: false,
+            unsynced: 0,
+            syncing: None,
+        }
     }
 
     async fn append(&mut self, mut chunk: Bytes) -> Result<(), DatastoreError> {
@@ -83,10 +116,11 @@ impl Writer {
 
     async fn send_buffer(&mut self) -> Result<(), DatastoreError> {
         let part = std::mem::take(&mut self.buffer).freeze();
-        let before = std::mem::replace(&mut self.last, part.clone());
+        self.last.push_back(part.clone());
         self.send(part).await?;
-        // Free by now, unless the store keeps what it is given.
-        self.buffer = match before.try_into_mut() {
+        // All but those on their way are free by now, unless the store keeps what it is given.
+        let before = if self.last.len() > self.target.parts_in_flight { self.last.pop_front() } else { None };
+        self.buffer = match before.unwrap_or_default().try_into_mut() {
             Ok(mut buffer) if buffer.capacity() >= self.part_bytes => {
                 buffer.clear();
                 buffer
@@ -97,12 +131,25 @@ impl Writer {
         Ok(())
     }
 
-    /// Starts to send a part, once the one before is through.
+    /// Starts to send a part, once there is room for it among those on their way.
     async fn send(&mut self, part: Bytes) -> Result<(), DatastoreError> {
-        let upload = self.sent().await?;
+        self.sending.make_room(self.target.parts_in_flight).await?;
         self.sync_ahead(part.len()).await;
+        self.sent_bytes += part.len() as u64;
         let target = self.target.clone();
-        self.sending = Some(self.target.tasks.spawn(async move { target.send(upload, part).await }));
+        match &mut self.sending.upload {
+            Some(upload) => {
+                let part = target.send(upload, part);
+                self.sending.parts.push_back(part);
+            }
+            None => {
+                self.sending.begun = Some(self.target.tasks.spawn(async move {
+                    let mut upload = target.begin().await?;
+                    let part = target.send(&mut upload, part);
+                    Ok((upload, part))
+                }));
+            }
+        }
         Ok(())
     }
 
@@ -122,24 +169,40 @@ impl Writer {
         self.unsynced += next;
     }
 
-    /// Waits for the part that is being sent. In place, so that a writer dropped meanwhile still knows of it.
-    async fn sent(&mut self) -> Result<Option<Upload>, DatastoreError> {
-        let Some(sending) = &mut self.sending else { return Ok(None) };
-        let result = sending.await;
-        self.sending = None;
-        result.map_err(classify)?.map(Some)
-    }
-
     /// Cleans up in a task of its own, for there may be nobody left to wait for it.
     fn abandon(&mut self) -> Option<JoinHandle<()>> {
-        let sending = self.sending.take()?;
+        let mut sending = std::mem::take(&mut self.sending);
+        if sending.is_nothing() {
+            return None;
+        }
         let target = self.target.clone();
-        let clean_up = async move {
-            if let Ok(Ok(upload)) = sending.await {
-                target.discard(upload).await;
-            }
-        };
+        let clean_up = async move { target.discard(&mut sending).await };
         Some(self.target.tasks.spawn_on(clean_up, &self.target.runtime))
+    }
+}
+
+impl Sending {
+    fn is_nothing(&self) -> bool {
+        self.begun.is_none() && self.upload.is_none()
+    }
+
+    /// Waits until fewer than `room` parts are on their way, and at least until the upload has begun. In place, so that
+    /// whoever is dropped meanwhile still knows of everything.
+    async fn make_room(&mut self, room: usize) -> Result<(), DatastoreError> {
+        if let Some(begun) = &mut self.begun {
+            let result = begun.await;
+            self.begun = None;
+            let (upload, part) = result.map_err(classify)??;
+            self.upload = Some(upload);
+            self.parts.push_back(part);
+        }
+        while self.parts.len() >= room.max(1) {
+            let Some(part) = self.parts.front_mut() else { break };
+            let result = part.await;
+            self.parts.pop_front();
+            result.map_err(classify)??;
+        }
+        Ok(())
     }
 }
 
@@ -160,12 +223,19 @@ impl BlobWriter for Writer {
             self.abort().await;
             return Err(DatastoreError::Other(Broken.into()));
         }
-        let upload = self.sent().await?;
+        let mut sending = std::mem::take(&mut self.sending);
         let last = std::mem::take(&mut self.buffer).freeze();
+        let len = self.sent_bytes + last.len() as u64;
         let target = self.target.clone();
         let (answer, answered) = oneshot::channel();
         self.target.tasks.spawn(async move {
-            let result = target.finish(upload, last).await;
+            let mut result = target.finish(&mut sending, last).await;
+            if let Err(error) = result {
+                result = target.finished_anyway(len, error).await;
+            }
+            if result.is_err() {
+                target.discard(&mut sending).await;
+            }
             // Nobody will ever name an object whose writer went away during the commit.
             if let Err(Ok(())) = answer.send(result) {
                 target.remove().await;
@@ -189,23 +259,17 @@ impl Drop for Writer {
 }
 
 impl Target {
-    async fn send(&self, upload: Option<Upload>, part: Bytes) -> Result<Upload, DatastoreError> {
-        let mut upload = match upload {
-            Some(upload) => upload,
-            None => self.begin().await?,
-        };
-        match upload.put_part(part.into()).await {
-            Ok(()) => Ok(upload),
-            Err(error) => {
-                self.discard(upload).await;
-                Err(classify(error))
-            }
-        }
+    /// Lets a part go.
+    fn send(&self, upload: &mut Upload, part: Bytes) -> Part {
+        let (sent, place) = (upload.put_part(part.into()), self.place.clone());
+        self.tasks.spawn(async move { sent.await.map_err(|error| place.classify(error)) })
     }
 
     async fn begin(&self) -> Result<Upload, DatastoreError> {
         if self.staged.is_none() {
-            return self.store.put_multipart(&self.path).await.map_err(classify);
+            let options = PutMultipartOptions::from(self.attributes.clone());
+            let upload = self.store.put_multipart_opts(&self.path, options).await;
+            return upload.map_err(|error| self.place.classify(error));
         }
         // `LocalFileSystem` makes the file right on the calling thread, which waits when the disk is busy.
         let (store, path) = (Arc::clone(&self.store), self.path.clone());
@@ -216,22 +280,46 @@ impl Target {
         }
     }
 
-    async fn finish(&self, upload: Option<Upload>, last: Bytes) -> Result<(), DatastoreError> {
-        let Some(upload) = upload else {
-            let put = self.store.put(&self.path, PutPayload::from(last)).await;
-            return put.map(drop).map_err(classify);
+    async fn finish(&self, sending: &mut Sending, last: Bytes) -> Result<(), DatastoreError> {
+        sending.make_room(self.parts_in_flight).await?;
+        let Some(upload) = &mut sending.upload else {
+            let options = PutOptions::from(self.attributes.clone());
+            let put = self.store.put_opts(&self.path, PutPayload::from(last), options).await;
+            return put.map(drop).map_err(|error| self.place.classify(error));
         };
-        let mut upload = if last.is_empty() { upload } else { self.send(Some(upload), last).await? };
-        match upload.complete().await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                self.discard(upload).await;
-                Err(classify(error))
-            }
+        if !last.is_empty() {
+            sending.parts.push_back(self.send(upload, last));
+        }
+        sending.make_room(1).await?;
+        let Some(upload) = &mut sending.upload else { return Err(DatastoreError::Other(NoResult.into())) };
+        upload.complete().await.map_err(|error| self.place.classify(error))?;
+        // Nothing is left to abort.
+        sending.upload = None;
+        Ok(())
+    }
+
+    /// A commit whose answer was lost is refused when it is repeated: the upload is known no longer. Keys are fresh, so
+    /// an object of this length is ours.
+    async fn finished_anyway(&self, len: u64, error: DatastoreError) -> Result<(), DatastoreError> {
+        if self.staged.is_none()
+            && matches!(error, DatastoreError::NotFound)
+            && let Ok(meta) = self.store.head(&self.path).await
+            && meta.size == len
+        {
+            return Ok(());
+        }
+        match error {
+            DatastoreError::NotFound => Err(DatastoreError::Other(Vanished.into())),
+            error => Err(error),
         }
     }
 
-    async fn discard(&self, mut upload: Upload) {
+    /// Waits for what is on its way, which would otherwise come after the end, and aborts the upload.
+    async fn discard(&self, sending: &mut Sending) {
+        while let Err(error) = sending.make_room(1).await {
+            tracing::debug!(key = %self.path, error = &error as &dyn std::error::Error, "a part was not sent");
+        }
+        let Some(mut upload) = sending.upload.take() else { return };
         if let Err(error) = upload.abort().await {
             tracing::debug!(key = %self.path, error = &error as &dyn std::error::Error, "abort of an upload failed");
         }

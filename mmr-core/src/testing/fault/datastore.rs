@@ -1,6 +1,6 @@
 //! A datastore that fails on demand.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use url::Url;
 
 use super::{Failure as _, Fault, FaultPlan, Injected};
 use crate::{
-    datastore::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError},
+    datastore::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError, LinkRequest},
     stream::StreamError,
     types::{BlobKey, Timestamp},
 };
@@ -56,8 +56,8 @@ impl Datastore for FaultyDatastore {
         self.plan.items("Datastore::list", self.inner.list(prefix), DatastoreError::failure)
     }
 
-    async fn link(&self, key: &BlobKey, ttl: Duration) -> Result<Option<Url>, DatastoreError> {
-        self.plan.call("Datastore::link", self.inner.link(key, ttl)).await
+    async fn link(&self, key: &BlobKey, request: &LinkRequest<'_>) -> Result<Option<Url>, DatastoreError> {
+        self.plan.call("Datastore::link", self.inner.link(key, request)).await
     }
 
     async fn remove_unfinished(&self, before: Timestamp) -> Result<u64, DatastoreError> {
