@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use ruma::{OwnedServerName, ServerName};
+use url::Url;
 
 use crate::{
     Error, Result,
     access_log::AccessLog,
     clock::Clock,
-    datastore::{BlobRead, DatastoreError, Datastores},
+    datastore::{BlobRead, DatastoreError, Datastores, LinkRequest},
     policy::PolicyHandle,
     record_cache::RecordCache,
     store::MediaIndex,
@@ -26,6 +27,9 @@ mod trouble;
 
 use self::remote::{Remote, Wanted};
 pub use self::{arrival::Arrival, queue::FetchLimits};
+
+/// How long a link works at most; datastores may make it shorter. Nobody can take it back.
+const LINK_TTL: Duration = Duration::from_mins(5);
 
 /// Finds and reads media. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -129,6 +133,41 @@ impl Downloads {
         }
         self.0.access_log.note(record.blob.hash, self.0.clock.now());
         Ok(Download { record: Arc::clone(record), range, body: read.body })
+    }
+
+    /// An address from which whoever asked for this media can fetch it for a short while, with the headers that are asked
+    /// for, where the policy allows it and its datastore has one. Without one, and when the datastore fails to make it,
+    /// [`Downloads::read`] is the way.
+    pub async fn link(
+        &self,
+        asked: &DownloadRequest,
+        record: &MediaRecord,
+        content_disposition: impl FnOnce() -> String + Send,
+    ) -> Option<Url> {
+        let policies = self.0.policies.snapshot();
+        if !policies.for_server(&asked.server).is_some_and(|policy| policy.downloads.redirect) {
+            return None;
+        }
+        let content_disposition = content_disposition();
+        let request = LinkRequest {
+            ttl: LINK_TTL,
+            content_type: record.content_type.as_str(),
+            content_disposition: Some(&content_disposition),
+            len: record.blob.size,
+        };
+        match self.0.datastores.link(&record.blob.location, &request).await {
+            Ok(link) => {
+                if link.is_some() {
+                    self.0.access_log.note(record.blob.hash, self.0.clock.now());
+                }
+                link
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, mxc = %record.mxc, "no link to an object could be made, its bytes are sent instead");
+                None
+            }
+        }
     }
 
     /// [`Downloads::describe`] and [`Downloads::read`] in one.

@@ -131,6 +131,8 @@ pub struct DownloadPolicy {
     pub verify_first: bool,
     /// Servers whose media users do not get, in lower case.
     pub ignored_hosts: HashSet<String>,
+    /// Whether clients and servers are sent to the datastore, where it has an address for them.
+    pub redirect: bool,
 }
 
 impl Default for DownloadPolicy {
@@ -143,6 +145,7 @@ impl Default for DownloadPolicy {
             backoff_after: 20,
             verify_first: false,
             ignored_hosts: HashSet::new(),
+            redirect: false,
         }
     }
 }

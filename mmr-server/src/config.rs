@@ -12,6 +12,7 @@ mod problem;
 mod raw;
 mod schema;
 mod settings;
+mod storage;
 mod stores;
 mod suggest;
 #[cfg(test)]
@@ -22,15 +23,16 @@ mod wire;
 
 pub(crate) use self::{
     database::Database,
+    storage::{cached, open_bucket},
     stores::kind_name,
-    wire::{cached, network},
+    wire::network,
 };
 pub use self::{
     load::{Loaded, load},
     problem::{ConfigError, Place, Problem},
     settings::{
         AppService, CacheSettings, DatabaseSettings, DatastoreSettings, HomeserverSettings, HttpSettings,
-        LogSettings, NetworkSettings, Settings, StorageSettings,
+        LogSettings, NetworkSettings, S3Settings, Settings, StorageSettings,
     },
     values::{LogLevel, Pattern, Secret},
     wire::{Wired, wire},

@@ -8,10 +8,10 @@ mod mixed;
 
 pub use self::body::MediaBody;
 pub(crate) use self::{
-    disposition::disposition,
+    disposition::{disposition, disposition_text},
     error::ApiError,
     headers::{etag, matches_any, range_is_current, response},
-    mixed::mixed,
+    mixed::{elsewhere, mixed},
 };
 
 use bytes::Bytes;

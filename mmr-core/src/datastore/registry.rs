@@ -8,8 +8,10 @@ use std::{
     },
 };
 
+use url::Url;
+
 use crate::{
-    datastore::{BlobRead, Datastore, DatastoreError},
+    datastore::{BlobRead, Datastore, DatastoreError, LinkRequest},
     types::{BlobLocation, DatastoreId, MediaKind},
 };
 
@@ -149,6 +151,15 @@ impl Datastores {
         Ok(BlobRead { len, body: body.of_length(len) })
     }
 
+    /// An address that clients can fetch an object from, where the datastore has one.
+    pub async fn link(
+        &self,
+        location: &BlobLocation,
+        request: &LinkRequest<'_>,
+    ) -> Result<Option<Url>, DatastoreError> {
+        self.at(location)?.link(&location.key, request).await
+    }
+
     /// Deletes an object from where it lies.
     pub async fn delete(&self, location: &BlobLocation) -> Result<(), DatastoreError> {
         self.at(location)?.delete(&location.key).await
@@ -172,7 +183,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        datastore::{BlobStat, BlobWriter, LinkRequest},
+        datastore::{BlobStat, BlobWriter},
         types::{BlobKey, Timestamp},
     };
 
@@ -198,7 +209,7 @@ mod tests {
             stream::empty().boxed()
         }
 
-        async fn link(&self, _: &BlobKey, _: &LinkRequest<'_>) -> Result<Option<url::Url>, DatastoreError> {
+        async fn link(&self, _: &BlobKey, _: &LinkRequest<'_>) -> Result<Option<Url>, DatastoreError> {
             Ok(None)
         }
 

@@ -33,13 +33,50 @@ pub(super) async fn download(
     let named = file_name.and_then(FileName::new);
     let downloads = context.service.repository.downloads();
     match downloads.find(&request).await? {
-        Found::Stored(record) => stored(context, &record, named).await,
+        Found::Stored(record) => {
+            match redirected(context, &request, family, (&record, named.as_ref())).await? {
+                Some(elsewhere) => Ok(elsewhere),
+                None => stored(context, &record, named).await,
+            }
+        }
         // Which part that is can only be told at the end. A player that would take everything gets it as it comes.
         Found::Arriving(arrival) if arrival.declared_len().is_none() && wants_part(context) => {
             stored(context, &downloads.describe(&request).await?, named).await
         }
         Found::Arriving(arrival) => arriving(context, &arrival, named.as_ref()),
     }
+}
+
+/// To the object storage, where the client follows and the operator has set it up. Clients of the authenticated endpoints
+/// always follow ([spec](https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediadownloadservernamemediaid)).
+async fn redirected(
+    context: Context<'_>,
+    request: &DownloadRequest,
+    family: Family,
+    (record, file_name): (&MediaRecord, Option<&FileName>),
+) -> Result<Option<Response<MediaBody>>, respond::ApiError> {
+    let follows = match family {
+        Family::Authenticated => true,
+        Family::Legacy => query::boolean(context.query(), "allow_redirect")?.unwrap_or(false),
+    };
+    if !follows || !is_get(context) {
+        return Ok(None);
+    }
+    let file_name = file_name.or(record.file_name.as_ref());
+    let disposition = || respond::disposition_text(&record.content_type, file_name);
+    let link = context.service.repository.downloads().link(request, record, disposition).await;
+    let Some(location) = link.and_then(|link| HeaderValue::try_from(link.as_str()).ok()) else {
+        return Ok(None);
+    };
+    // Whoever has the bytes already is told so here.
+    if respond::matches_any(&context.head.headers, &respond::etag(&record.blob)) {
+        return Ok(None);
+    }
+    let mut response = respond::response(StatusCode::TEMPORARY_REDIRECT, MediaBody::default());
+    response.headers_mut().insert(header::LOCATION, location);
+    // It stops working soon.
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(Some(response))
 }
 
 async fn stored(context: Context<'_>, record: &Arc<MediaRecord>, file_name: Option<FileName>) -> Answer {

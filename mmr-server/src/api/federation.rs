@@ -20,9 +20,17 @@ use crate::{
 
 pub(super) async fn download(context: Context<'_>, media_id: &str) -> Answer {
     let request = request(context, media_id).await?;
-    let download = context.service.repository.downloads().open(&request, RangeRequest::Whole).await?;
-    let record = &download.record;
-    let disposition = respond::disposition(&record.content_type, record.file_name.as_ref());
+    let downloads = context.service.repository.downloads();
+    let record = downloads.describe(&request).await?;
+    let file_name = record.file_name.as_ref();
+    let disposition = || respond::disposition_text(&record.content_type, file_name);
+    if let Some(link) = downloads.link(&request, &record, disposition).await
+        && let Ok(location) = HeaderValue::try_from(link.as_str())
+    {
+        return Ok(respond::elsewhere(&location));
+    }
+    let download = downloads.read(&record, RangeRequest::Whole).await?;
+    let disposition = respond::disposition(&record.content_type, file_name);
     Ok(respond::mixed(&record.content_type, &disposition, download.body, record.blob.size))
 }
 

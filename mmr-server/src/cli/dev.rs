@@ -100,7 +100,7 @@ fn open(data: &Path, server: &OwnedServerName) -> anyhow::Result<MediaRepository
     let policies = Policies::single(server.clone(), ServerPolicy::default());
     Ok(MediaRepository::builder(
         Arc::new(store),
-        Datastores::single(id, cached(Arc::new(datastore), CACHE_BYTES)),
+        Datastores::single(id, cached(Arc::new(datastore), CACHE_BYTES, false)),
         policies,
     )
     .build())

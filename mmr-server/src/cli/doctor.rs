@@ -3,12 +3,15 @@
 use std::{path::Path, process::ExitCode};
 
 use anyhow::Context as _;
-use mmr_core::backend::net::{NetFederation, SigningKeys};
+use mmr_core::backend::{
+    net::{NetFederation, SigningKeys},
+    object_store::Outcome,
+};
 use serde::Deserialize;
 
 use crate::{
     auth::Homeserver,
-    config::{self, Database, HomeserverSettings, Loaded, Settings, StorageSettings},
+    config::{self, Database, HomeserverSettings, Loaded, S3Settings, Settings, StorageSettings},
 };
 
 pub(super) fn run(config: &Path) -> anyhow::Result<ExitCode> {
@@ -33,9 +36,13 @@ async fn examine(settings: &Settings) -> anyhow::Result<bool> {
     }
     healthy &= report(&format!("{} answers", settings.database.named()), database_answers(settings).await);
     for datastore in &settings.datastores {
-        let StorageSettings::Directory { path, .. } = &datastore.storage;
-        let what = format!("datastore {}: {} takes files", datastore.id, path.display());
-        healthy &= report(&what, takes_files(path));
+        healthy &= match &datastore.storage {
+            StorageSettings::Directory { path, .. } => report(
+                &format!("datastore {}: {} takes files", datastore.id, path.display()),
+                takes_files(path),
+            ),
+            StorageSettings::S3(settings) => try_bucket(&datastore.id, settings).await?,
+        };
     }
     Ok(healthy)
 }
@@ -91,6 +98,22 @@ async fn publishes(network: &NetFederation, host: &HomeserverSettings, path: &Pa
             ours.id()
         ),
     }
+}
+
+/// What the provider gets wrong, each by its name.
+async fn try_bucket(id: &str, settings: &S3Settings) -> anyhow::Result<bool> {
+    let mut healthy = true;
+    for check in config::open_bucket(id, settings)?.probe().await {
+        let what = format!("datastore {id}: {}", check.name);
+        match &check.outcome {
+            Outcome::Noted(note) => println!("-     {what}: {note}; {}", check.meaning),
+            Outcome::Failed(why) => {
+                healthy &= report(&what, Err(anyhow::anyhow!("{why}; {}", check.meaning)))
+            }
+            _ => healthy &= report(&what, Ok(())),
+        }
+    }
+    Ok(healthy)
 }
 
 fn takes_files(directory: &Path) -> anyhow::Result<()> {

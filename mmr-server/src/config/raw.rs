@@ -15,11 +15,11 @@ use self::{
     planned::{Archiving, Identicons, Pgo, Plugin, RateLimit, Redis, Retention, Sentry, UrlPreviews},
 };
 pub(super) use self::{
-    media::{Downloads, Thumbnails, Uploads},
+    media::{DownloadCache, Downloads, Thumbnails, Uploads},
     network::{Egress, Federation},
     planned::{Quarantine, Timeouts},
     server::{AccessTokens, Homeserver, Metrics, Repo, SharedSecret},
-    storage::{Database, DatastoreEntry},
+    storage::{Database, DatastoreEntry, DatastoreOpts},
 };
 use super::{
     schema::{Located, section},

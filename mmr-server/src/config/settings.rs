@@ -10,7 +10,10 @@ use std::{
 
 use ipnet::IpNet;
 use mmr_core::{
-    backend::postgres::PostgresOptions, download::FetchLimits, policy::ServerPolicy, thumbnail::RenderLimits,
+    backend::{object_store::S3Options, postgres::PostgresOptions},
+    download::FetchLimits,
+    policy::ServerPolicy,
+    thumbnail::RenderLimits,
     types::MediaKind,
 };
 use ruma::{OwnedServerName, OwnedUserId};
@@ -104,8 +107,21 @@ pub struct DatastoreSettings {
     pub storage: StorageSettings,
 }
 
+impl DatastoreSettings {
+    /// Whether clients can be sent there.
+    #[must_use]
+    pub fn redirects(&self) -> bool {
+        match &self.storage {
+            StorageSettings::Directory { .. } => false,
+            StorageSettings::S3(s3) => {
+                s3.options.links.public_base_url.is_some() || s3.options.links.presign.is_some()
+            }
+        }
+    }
+}
+
 /// Where the objects of a datastore lie.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum StorageSettings {
     /// In a directory.
     Directory {
@@ -114,21 +130,37 @@ pub enum StorageSettings {
         /// Sync files and directories at commit.
         fsync: bool,
     },
+    /// In a bucket.
+    S3(Box<S3Settings>),
+}
+
+/// A bucket.
+#[derive(Clone, Debug)]
+pub struct S3Settings {
+    /// How it is reached and used; its trusted authorities are still in `ca_file`.
+    pub options: S3Options,
+    /// File with trusted authorities.
+    pub ca_file: Option<PathBuf>,
+    /// Send clients there even if the object is cached.
+    pub redirect_when_cached: bool,
 }
 
 impl fmt::Display for StorageSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory { path, .. } => path.display().fmt(f),
+            Self::S3(s3) => write!(f, "s3://{}/{}", s3.options.endpoint, s3.options.bucket),
         }
     }
 }
 
 /// Hot bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct CacheSettings {
     /// Memory in bytes; 0 for none.
     pub memory_bytes: u64,
+    /// Directory, and bytes in it, for copies of what lies in buckets.
+    pub disk: Option<(PathBuf, u64)>,
 }
 
 /// How other servers are reached.

@@ -1,12 +1,13 @@
 //! Configuration as a whole.
 
 use mmr_core::{
+    backend::object_store::S3Encryption,
     datastore::Placement,
     types::{DatastoreId, MediaKind},
 };
 
 use super::{
-    ConfigError, DatabaseSettings, Loaded,
+    ConfigError, DatabaseSettings, Loaded, S3Settings, StorageSettings,
     load::{Source, read},
     schema::{Support, all_keys},
 };
@@ -84,13 +85,54 @@ fn postgres_takes_the_place_of_sqlite_and_not_one_beside_it() {
     assert_eq!(both, ["b.yaml:1: database.postgres: stands beside database.sqlite; accepted: one of them"]);
 }
 
+const BUCKET: &str = "datastores:
+  - id: b
+    type: s3
+    forKinds: [all]
+    opts: {endpoint: s3.example, bucketName: media, accessKeyId: id, accessSecret: hunter2, ssl: 'true'";
+
+fn bucket(more: &str) -> Result<S3Settings, ConfigError> {
+    let settings = with(&format!("{BUCKET}, {more}}}\n"))?.settings;
+    match &settings.datastores[0].storage {
+        StorageSettings::S3(bucket) => Ok((**bucket).clone()),
+        StorageSettings::Directory { .. } => panic!("it is a bucket"),
+    }
+}
+
 #[test]
-fn s3_is_an_error_that_says_what_to_do() {
-    let errors = errors("datastores:\n  - {id: x, type: s3, forKinds: [all]}\n");
-    assert!(
-        errors.iter().any(|error| error.contains("datastores[0].type") && error.contains("file")),
-        "{errors:?}"
-    );
+fn a_bucket_is_what_matrix_media_repo_says_and_more() {
+    let plain = bucket("region: eu").unwrap();
+    assert!(plain.options.ssl && plain.options.upload.multipart && !plain.redirect_when_cached);
+    assert_eq!((&*plain.options.region, plain.options.storage_class.as_deref()), ("eu", Some("STANDARD")));
+    assert!(plain.options.links.public_base_url.is_none() && plain.options.links.presign.is_none());
+
+    let more =
+        "presignedRedirects: true, presignedSeconds: 5, storageClass: '', serverSideEncryption: AES256";
+    let more = bucket(more).unwrap();
+    assert_eq!(more.options.links.presign.map(|presign| presign.max_ttl.as_secs()), Some(5));
+    assert_eq!((more.options.storage_class, more.options.encryption), (None, S3Encryption::Store));
+}
+
+#[test]
+fn what_a_bucket_lacks_is_named_and_its_secrets_are_not() {
+    let lacking = errors("datastores:\n  - {id: b, type: s3, forKinds: [all]}\n").join("\n");
+    for key in ["endpoint", "bucketName", "accessKeyId", "accessSecret"] {
+        assert!(lacking.contains(&format!("b.yaml:2: datastores[0].opts.{key}: is missing")), "{lacking}");
+    }
+    let wrong = bucket("customerKey: c2hvcnQ=").unwrap_err();
+    let wrong: Vec<_> = wrong.errors.iter().map(ToString::to_string).collect();
+    assert!(wrong[0].contains("opts.customerKey") && !wrong[0].contains("c2hvcnQ"), "{wrong:?}");
+    let settings = with(&format!("{BUCKET}}}\n")).unwrap().settings;
+    assert!(!format!("{settings:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_disk_cache_needs_a_directory_and_a_size() {
+    for half in ["{diskPath: /cache}", "{diskBytes: 5}"] {
+        assert!(errors(&format!("downloads: {{cache: {half}}}\n"))[0].contains("downloads.cache"));
+    }
+    let cache = with("downloads: {cache: {diskPath: /cache, diskBytes: 5}}\n").unwrap().settings.cache;
+    assert_eq!(cache.disk, Some(("/cache".into(), 5)));
 }
 
 #[test]

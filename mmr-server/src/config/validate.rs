@@ -17,7 +17,10 @@ use super::{
     NetworkSettings, Place, Settings,
     load::missing_place,
     problem::Report,
-    raw::{AccessTokens, Downloads, Egress, Federation, Homeserver, Main, Repo, Thumbnails, Uploads},
+    raw::{
+        AccessTokens, DownloadCache, Downloads, Egress, Federation, Homeserver, Main, Repo, Thumbnails,
+        Uploads,
+    },
     schema::Located,
     stores::Stores,
 };
@@ -55,7 +58,7 @@ pub(super) fn validate(
         log: log(repo),
         database: database?,
         datastores: all.into_settings(),
-        cache: CacheSettings { memory_bytes: downloads.cache.memory_bytes },
+        cache: cache(&downloads.cache, report),
         render: render(&thumbnails),
         fetches: fetches(&downloads),
         task_workers: tasks.num_workers as usize,
@@ -109,6 +112,18 @@ fn downloads(blocks: &Main, federation: &Federation) -> DownloadPolicy {
         ignored_hosts: federation.ignored_hosts.iter().map(|host| host.0.to_ascii_lowercase()).collect(),
         ..DownloadPolicy::default()
     }
+}
+
+fn cache(cache: &DownloadCache, report: &mut Report) -> CacheSettings {
+    let DownloadCache { memory_bytes, disk_path, disk_bytes } = cache.clone();
+    let path = disk_path.filter(|path| !path.as_os_str().is_empty());
+    if path.is_some() != (disk_bytes > 0) {
+        report.error(
+            missing_place("downloads.cache"),
+            "has one of diskPath and diskBytes; accepted: a directory and the bytes that it may hold, or neither",
+        );
+    }
+    CacheSettings { memory_bytes, disk: path.map(|path| (path, disk_bytes)) }
 }
 
 fn fetches(downloads: &Downloads) -> FetchLimits {

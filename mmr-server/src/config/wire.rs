@@ -1,31 +1,25 @@
 //! [`Settings`] into a running repository and its routes.
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
 use mmr_core::{
     MediaRepository,
-    backend::{
-        net::{EgressPolicy, NetFederation, NetOptions, SigningKeys},
-        object_store::{DirectoryOptions, ObjectStoreDatastore},
-    },
-    datastore::{CachedDatastore, Datastore, Datastores},
+    backend::net::{EgressPolicy, NetFederation, NetOptions, SigningKeys},
     lifecycle::Background,
     policy::Policies,
     store::MediaStore,
-    types::{DatastoreId, MediaKind, Mxc},
+    types::Mxc,
 };
 
 use ruma::OwnedUserId;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
-use super::{
-    DatastoreSettings, HomeserverSettings, NetworkSettings, Settings, StorageSettings, database::Database,
-};
+use super::{DatastoreSettings, HomeserverSettings, NetworkSettings, Settings, database::Database, storage};
 use crate::{
     auth::{Admins, AppServices, Authenticator, Homeserver, TokenCache},
-    service::{DatastoreSummary, MediaService, Readiness, Tenant},
+    service::{MediaService, Readiness, Tenant},
 };
 
 /// Everything that runs.
@@ -48,9 +42,14 @@ pub struct Wired {
 pub async fn wire(settings: &Settings) -> anyhow::Result<Wired> {
     let database = Database::open(&settings.database).await?;
     let store = database.store();
-    let datastores = open_datastores(&settings.datastores, settings.cache.memory_bytes)?;
+    let datastores = storage::open_all(&settings.datastores, &settings.cache).await?;
     require_known_datastores(&*store, &settings.datastores).await?;
-    let policies = settings.homeservers.iter().map(|host| (host.name.clone(), host.policy.clone()));
+    let redirect = settings.datastores.iter().any(DatastoreSettings::redirects);
+    let policies = settings.homeservers.iter().map(|host| {
+        let mut policy = host.policy.clone();
+        policy.downloads.redirect = redirect;
+        (host.name.clone(), policy)
+    });
     let federation = Arc::new(network(settings)?);
     let mut builder = MediaRepository::builder(Arc::clone(&store), datastores, Policies::new(policies))
         .render_limits(settings.render)
@@ -58,8 +57,7 @@ pub async fn wire(settings: &Settings) -> anyhow::Result<Wired> {
         .task_workers(settings.task_workers)
         .share_fetches(database.is_shared())
         .federation(Arc::<NetFederation>::clone(&federation));
-    // Files without a name, beside those that are kept: temporary directories are often memory.
-    if let Some(directory) = settings.datastores.iter().find_map(remote_directory) {
+    if let Some(directory) = storage::spool_directory(&settings.datastores) {
         builder = builder.spool_directory(directory);
     }
     let repository = Arc::new(builder.build());
@@ -69,7 +67,7 @@ pub async fn wire(settings: &Settings) -> anyhow::Result<Wired> {
         .use_forwarded_host(settings.http.use_forwarded_host)
         .readiness(Arc::new(StoreAnswers(store)))
         .network(NetFederation::clone(&federation))
-        .datastores(settings.datastores.iter().map(summary).collect());
+        .datastores(settings.datastores.iter().map(storage::summary).collect());
     let mut tokens = Vec::new();
     for host in &settings.homeservers {
         let tenant = tenant(host, &settings.admins, &background)?;
@@ -86,15 +84,6 @@ impl Wired {
         self.background.stop(grace).await;
         self.database.close().await;
         done
-    }
-}
-
-/// Puts hot media in memory, up to `bytes` altogether.
-pub(crate) fn cached(datastore: Arc<dyn Datastore>, bytes: u64) -> Arc<dyn Datastore> {
-    match bytes {
-        0 => datastore,
-        // No object may push out more than an eighth of the others.
-        _ => Arc::new(CachedDatastore::new(datastore, bytes, bytes / 8)),
     }
 }
 
@@ -132,35 +121,6 @@ fn signing_keys(host: &HomeserverSettings) -> anyhow::Result<Option<SigningKeys>
     let where_it_is = || format!("homeservers[].signingKeyPath of {}: {}", host.name, path.display());
     let text = std::fs::read_to_string(path).with_context(where_it_is)?;
     SigningKeys::parse(&text).with_context(where_it_is).map(Some)
-}
-
-fn open_datastores(settings: &[DatastoreSettings], cache_bytes: u64) -> anyhow::Result<Datastores> {
-    let mut builder = Datastores::builder();
-    let share = cache_bytes / settings.len().max(1) as u64;
-    for DatastoreSettings { id, kinds, storage } in settings {
-        let datastore = open_storage(id, storage)?;
-        builder = builder.add(DatastoreId::parse(id)?, cached(datastore, share), kinds);
-    }
-    Ok(builder.build())
-}
-
-fn open_storage(id: &str, storage: &StorageSettings) -> anyhow::Result<Arc<dyn Datastore>> {
-    let StorageSettings::Directory { path, fsync } = storage;
-    let directory = ObjectStoreDatastore::directory(path, DirectoryOptions { fsync: *fsync });
-    let directory = directory.with_context(|| {
-        format!("datastore {id}: the directory {} cannot be used (opts.path)", path.display())
-    })?;
-    Ok(Arc::new(directory))
-}
-
-fn summary(datastore: &DatastoreSettings) -> DatastoreSummary {
-    let StorageSettings::Directory { path, .. } = &datastore.storage;
-    DatastoreSummary { id: datastore.id.clone(), kind: "file", uri: path.display().to_string() }
-}
-
-fn remote_directory(datastore: &DatastoreSettings) -> Option<PathBuf> {
-    let StorageSettings::Directory { path, .. } = &datastore.storage;
-    datastore.kinds.contains(&MediaKind::Remote).then(|| path.clone())
 }
 
 /// Media in a datastore that is not configured could not be read, nor told from orphans.

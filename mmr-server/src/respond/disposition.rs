@@ -22,17 +22,30 @@ const ATTR_CHAR: AsciiSet = NON_ALPHANUMERIC
 /// `inline` for types that are safe to show, else `attachment`; with the file name, if there is one, as a token where
 /// it is one, as a quoted string where it is ASCII, and as an extended value otherwise.
 pub(crate) fn disposition(content_type: &ContentType, file_name: Option<&FileName>) -> HeaderValue {
-    let kind = if content_type.is_inline_safe() { "inline" } else { "attachment" };
-    let Some(name) = file_name.map(FileName::as_str) else { return HeaderValue::from_static(kind) };
-    let text = if !name.is_ascii() {
+    let kind = kind(content_type);
+    if file_name.is_none() {
+        return HeaderValue::from_static(kind);
+    }
+    // A file name has no control characters, so this cannot fail.
+    HeaderValue::try_from(disposition_text(content_type, file_name))
+        .unwrap_or_else(|_| HeaderValue::from_static(kind))
+}
+
+fn kind(content_type: &ContentType) -> &'static str {
+    if content_type.is_inline_safe() { "inline" } else { "attachment" }
+}
+
+/// The same as text, always ASCII.
+pub(crate) fn disposition_text(content_type: &ContentType, file_name: Option<&FileName>) -> String {
+    let kind = kind(content_type);
+    let Some(name) = file_name.map(FileName::as_str) else { return kind.to_owned() };
+    if !name.is_ascii() {
         format!("{kind}; filename*=utf-8''{}", utf8_percent_encode(name, &ATTR_CHAR))
     } else if name.bytes().all(is_token) {
         format!("{kind}; filename={name}")
     } else {
         format!("{kind}; filename=\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
-    };
-    // A file name has no control characters, so this cannot fail.
-    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(kind))
+    }
 }
 
 /// RFC 9110 `tchar`.

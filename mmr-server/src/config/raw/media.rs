@@ -73,10 +73,10 @@ section! {
     struct DownloadCache {
         /// Memory for small files that are asked for often, in bytes; 0 for none.
         "memoryBytes" => memory_bytes: u64 = 67_108_864, Used Global;
-        /// Directory that caches files of a remote datastore.
-        "diskPath" => disk_path: Option<PathBuf> = None, Planned Global;
-        /// Most that the directory holds, in bytes.
-        "diskBytes" => disk_bytes: u64 = 0, Planned Global;
+        /// Directory of this node alone for copies of what lies in buckets.
+        "diskPath" => disk_path: Option<PathBuf> = None, Used Global;
+        /// Most that it holds, in bytes; no copy is larger than an eighth of it.
+        "diskBytes" => disk_bytes: u64 = 0, Used Global;
     }
 }
 
