@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from harness.clock import in_two_days
 from harness.http import MatrixHttp, Mxc, assert_error, describe
 from harness.load import Item, Outcome, Uploaders, items
 from harness.media import noise
@@ -72,16 +73,6 @@ def check_unanswered(client: MatrixHttp, outcome: Outcome) -> None:
             assert answer.content == item.data, f"{mxc}: a part became visible"
         else:
             assert_error(answer, 504, "M_NOT_YET_UPLOADED")
-
-
-def in_two_days() -> dict[str, str]:
-    """The environment of a program for which it is the day after tomorrow, and time flies."""
-    libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-    assert libraries, "Debian's libfaketime is not installed"
-    return {
-        "LD_PRELOAD": str(libraries[0]),
-        "FAKETIME": "+2d x30",
-    }
 
 
 @contextmanager

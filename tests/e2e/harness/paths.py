@@ -22,5 +22,10 @@ def mmr_binary() -> Path:
     override = os.environ.get("MMR_BIN")
     if override:
         return Path(override).resolve()
+    return built("mmr-server")
+
+
+def built(program: str) -> Path:
+    """What `cargo build` left for `MMR_PROFILE`."""
     profile = os.environ.get("MMR_PROFILE", "dev")
-    return TARGET / ("debug" if profile == "dev" else profile) / "mmr-server"
+    return TARGET / ("debug" if profile == "dev" else profile) / program

@@ -18,7 +18,7 @@ class S3:
         self.port = free_port()
         self._root = directory / "s3"
         self._root.mkdir(parents=True, exist_ok=True)
-        program = paths.mmr_binary().parent / "s3-test-server"
+        program = paths.built("s3-test-server")
         command = [program, "--root", self._root, "--listen", f"127.0.0.1:{self.port}"]
         self.process = Process("s3", command, cwd=directory, ready=lambda: self._said() is not None)
 
@@ -35,7 +35,7 @@ class S3:
         return {file for file in files if not Path(file).name.startswith(".")}
 
     def datastore(
-        self, bucket: str, *, port: int | None = None, kinds: tuple[str, ...] = ("all",), **opts: str
+        self, bucket: str, *, port: int | None = None, kinds: tuple[str, ...] = ("all",), **opts: str | int
     ) -> dict[str, Any]:
         """An entry of `datastores`, past or through a proxy."""
         said = self._said()
