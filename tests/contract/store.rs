@@ -19,9 +19,7 @@ mod postgres {
     };
     use mmr_test_support::database_url;
 
-    media_store_suite!(
-        PostgresStore::connect(PostgresOptions::new(&database_url().await)).await.unwrap()
-    );
+    media_store_suite!(PostgresStore::connect(PostgresOptions::new(&database_url().await)).await.unwrap());
 }
 
 #[path = "sqlite_file.rs"]

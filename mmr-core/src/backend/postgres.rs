@@ -171,7 +171,7 @@ async fn connector(options: &PostgresOptions) -> Result<Connector, StoreError> {
 
 impl fmt::Debug for PostgresStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresStore").finish_non_exhaustive()
+        f.debug_struct("PostgresStore").field("pooled", &self.pool().is_pooled()).finish_non_exhaustive()
     }
 }
 

@@ -101,9 +101,14 @@ pub(super) fn admitted(blob: &NewBlob) -> [Value<'_>; 6] {
             record.location.datastore.as_str(),
             record.location.key.as_str(),
         ],
-        NewBlob::Link(hash) => {
-            [hash.into(), false.into(), Value::Bytes(None), Value::Int(None), Value::Text(None), Value::Text(None)]
-        }
+        NewBlob::Link(hash) => [
+            hash.into(),
+            false.into(),
+            Value::Bytes(None),
+            Value::Int(None),
+            Value::Text(None),
+            Value::Text(None),
+        ],
     }
 }
 

@@ -142,7 +142,9 @@ impl Connector {
                             let _ = listener.send(notification);
                         }
                     }
-                    Some(Ok(AsyncMessage::Notice(notice))) => tracing::debug!(%notice, "the database has a notice"),
+                    Some(Ok(AsyncMessage::Notice(notice))) => {
+                        tracing::debug!(%notice, "the database has a notice")
+                    }
                     Some(Ok(_)) => {}
                     Some(Err(error)) => {
                         tracing::debug!(%error, "a connection to the database broke");
@@ -165,7 +167,9 @@ async fn holds(client: &Client, token: &str) -> Result<bool, Error> {
 
 /// Whether the other side answered, and did not like how it was asked: not the user, the database, or the hour.
 fn is_refusal(error: &Error) -> bool {
-    error.code().is_some_and(|code| ["08", "0A", "22", "42"].iter().any(|class| code.code().starts_with(class)))
+    error
+        .code()
+        .is_some_and(|code| ["08", "0A", "22", "42"].iter().any(|class| code.code().starts_with(class)))
 }
 
 fn token() -> String {

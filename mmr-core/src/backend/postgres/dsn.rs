@@ -60,14 +60,20 @@ impl Dsn {
         let (rest, found) = if is_url { split_url(text)? } else { split_list(text)? };
         // The library's message names the parameter and never a value.
         let mut config = Config::from_str(&rest).map_err(|error| {
-            let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            let cause =
+                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
             DsnError::Syntax(cause)
         })?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             config.host("localhost");
         }
         let value = |name: &str| {
-            found.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|v| !v.is_empty())
+            found
+                .iter()
+                .rev()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.as_str())
+                .filter(|v| !v.is_empty())
         };
         let tls = match value("sslmode") {
             Some(mode) => mode_of(mode)?,
@@ -138,9 +144,9 @@ fn split_url(url: &str) -> Result<Split, DsnError> {
     for pair in url[at + 1..].split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         if is_ours(name) {
-            let value = percent_decode_str(value).decode_utf8().map_err(|_| {
-                DsnError::Syntax(format!("the value of {name} is not UTF-8"))
-            })?;
+            let value = percent_decode_str(value)
+                .decode_utf8()
+                .map_err(|_| DsnError::Syntax(format!("the value of {name} is not UTF-8")))?;
             found.push((name.to_owned(), value.into_owned()));
         } else {
             kept.push(pair);
@@ -247,7 +253,11 @@ mod tests {
 
     #[test]
     fn a_socket_in_the_file_system_is_never_encrypted() {
-        for text in ["postgres:///d?host=/run/postgresql", "host=/run/postgresql dbname=d", "postgres://u@%2Frun%2Fpg/d"] {
+        for text in [
+            "postgres:///d?host=/run/postgresql",
+            "host=/run/postgresql dbname=d",
+            "postgres://u@%2Frun%2Fpg/d",
+        ] {
             assert_eq!(parse(text).config.get_ssl_mode(), SslMode::Disable, "{text}");
         }
     }

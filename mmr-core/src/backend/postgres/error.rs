@@ -64,9 +64,7 @@ pub(super) fn is_broken(error: &Error) -> bool {
             let code = code.code();
             code.starts_with("08") || code.starts_with("57P")
         }
-        None => {
-            error.is_closed() || source_is::<std::io::Error>(error)
-        }
+        None => error.is_closed() || source_is::<std::io::Error>(error),
     }
 }
 

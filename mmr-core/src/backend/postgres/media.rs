@@ -105,10 +105,7 @@ impl MediaIndex for PostgresStore {
 /// The columns of what [`looked_up`] reads.
 macro_rules! lookup_columns {
     () => {
-        concat!(
-            $crate::backend::postgres::row::media_columns!(),
-            ", r.owner, r.created, r.expires"
-        )
+        concat!($crate::backend::postgres::row::media_columns!(), ", r.owner, r.created, r.expires")
     };
 }
 

@@ -111,12 +111,14 @@ async fn state(transaction: &Transaction<'_>) -> Result<Option<State>, StoreErro
         }
         (true, true) => {}
     }
-    let sql = "SELECT version, oldest_reader, parts, finished IS NOT NULL FROM mmr.migrations ORDER BY version";
+    let sql =
+        "SELECT version, oldest_reader, parts, finished IS NOT NULL FROM mmr.migrations ORDER BY version";
     let mut state = State::default();
     for row in transaction.query_typed(sql, &[]).await.map_err(fault)? {
         let number = |column| {
             let number = row.try_get::<usize, i64>(column).ok().and_then(|number| u32::try_from(number).ok());
-            number.ok_or_else(|| StoreError::Corrupt { table: "migrations", detail: "not a number".to_owned() })
+            number
+                .ok_or_else(|| StoreError::Corrupt { table: "migrations", detail: "not a number".to_owned() })
         };
         let (version, oldest_reader, parts) = (number(0)?, number(1)?, number(2)?);
         // One under way holds back whoever cannot work on what it leaves.
@@ -150,7 +152,13 @@ async fn migrate_with(client: &mut Client, steps: &[Step]) -> Result<Vec<Migrati
             Progress::Part => {}
             Progress::Batch(migration, rows) => {
                 batches += 1;
-                tracing::info!(migration.version, migration.name, batches, rows, "the database is being migrated");
+                tracing::info!(
+                    migration.version,
+                    migration.name,
+                    batches,
+                    rows,
+                    "the database is being migrated"
+                );
             }
             Progress::Finished(migration) => {
                 tracing::info!(migration.version, migration.name, "the database was migrated");
@@ -177,7 +185,10 @@ async fn advance(client: &mut Client, steps: &[Step]) -> Result<Progress, StoreE
         return Ok(Progress::Nothing);
     }
     // Building an index may take its time, and so may whoever else is at it.
-    transaction.batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0").await.map_err(fault)?;
+    transaction
+        .batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+        .await
+        .map_err(fault)?;
     let lock = "SELECT pg_advisory_xact_lock($1)";
     transaction.query_typed(lock, &[(&LOCK, Type::INT8)]).await.map_err(fault)?;
     let state = match state(&transaction).await? {

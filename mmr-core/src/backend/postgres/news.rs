@@ -206,10 +206,12 @@ impl News {
                     }
                 }
                 Ok(None) => return,
-                Err(_) => match timeout(self.0.connector.timeout(), session.client.check_connection()).await {
-                    Ok(Ok(())) => {}
-                    _ => return,
-                },
+                Err(_) => {
+                    match timeout(self.0.connector.timeout(), session.client.check_connection()).await {
+                        Ok(Ok(())) => {}
+                        _ => return,
+                    }
+                }
             }
         }
     }

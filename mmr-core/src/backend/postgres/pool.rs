@@ -2,7 +2,9 @@
 
 use std::{future::Future, time::Duration};
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool as Connections, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, Pool as Connections, RecyclingMethod, Runtime, Timeouts,
+};
 use tokio::{runtime::Handle, time::timeout};
 use tokio_postgres::{
     Error, Row,
@@ -79,17 +81,29 @@ impl Pool {
     }
 
     /// Runs a fixed statement that changes something; when `Ok` comes back, it is committed.
-    pub(super) async fn write(&self, sql: &'static str, params: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+    pub(super) async fn write(
+        &self,
+        sql: &'static str,
+        params: &[Value<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
         self.run(sql, params, Effect::Writes, Form::Fixed).await
     }
 
     /// [`Pool::read`] with a statement made for this call.
-    pub(super) async fn read_composed(&self, sql: &str, params: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+    pub(super) async fn read_composed(
+        &self,
+        sql: &str,
+        params: &[Value<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
         self.run(sql, params, Effect::None, Form::Composed).await
     }
 
     /// [`Pool::write`] with a statement made for this call.
-    pub(super) async fn write_composed(&self, sql: &str, params: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+    pub(super) async fn write_composed(
+        &self,
+        sql: &str,
+        params: &[Value<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
         self.run(sql, params, Effect::Writes, Form::Composed).await
     }
 
@@ -183,6 +197,10 @@ impl Pool {
     /// Closes all of them; calls that run are finished.
     pub(super) fn close(&self) {
         self.connections.close();
+    }
+
+    pub(super) fn is_pooled(&self) -> bool {
+        self.connector.is_pooled()
     }
 
     pub(super) fn is_closed(&self) -> bool {

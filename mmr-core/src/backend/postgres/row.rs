@@ -165,7 +165,10 @@ impl<'a> Columns<'a> {
 
     /// Whether the next column is null, as all of them are where an outer join found nothing. It stays the next.
     pub(super) fn is_null(&mut self) -> Result<bool, StoreError> {
-        let null = self.row.try_get::<_, Option<Anything>>(self.next).map_err(|error| corrupt(self.table, &error))?;
+        let null = self
+            .row
+            .try_get::<_, Option<Anything>>(self.next)
+            .map_err(|error| corrupt(self.table, &error))?;
         Ok(null.is_none())
     }
 
@@ -304,7 +307,9 @@ mod tests {
 
     #[test]
     fn the_end_of_all_time_is_the_largest_number() {
-        let Value::Int(number) = Value::from(Timestamp::from_millis(u64::MAX)) else { panic!("not a number") };
+        let Value::Int(number) = Value::from(Timestamp::from_millis(u64::MAX)) else {
+            panic!("not a number")
+        };
         assert_eq!(number, Some(i64::MAX));
     }
 

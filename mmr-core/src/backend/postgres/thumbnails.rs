@@ -39,12 +39,8 @@ impl ThumbnailIndex for PostgresStore {
     async fn insert_thumbnail(&self, thumbnail: &NewThumbnail) -> Result<Inserted, StoreError> {
         let ThumbnailSpec { width, height, method, animated } = thumbnail.spec;
         let key = values![&thumbnail.source, width, height, method.as_str(), animated];
-        let rest = values![
-            thumbnail.content_type.as_str(),
-            thumbnail.width,
-            thumbnail.height,
-            thumbnail.created,
-        ];
+        let rest =
+            values![thumbnail.content_type.as_str(), thumbnail.width, thumbnail.height, thumbnail.created,];
         let params: Vec<_> = key.into_iter().chain(admitted(&thumbnail.blob)).chain(rest).collect();
         inserted(&self.pool().write(INSERT, &params).await?, "thumbnails")
     }
