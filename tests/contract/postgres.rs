@@ -431,6 +431,8 @@ async fn a_hot_call_is_one_statement() {
         let runs = |line: &&str| line.contains("LOG:  execute") || line.contains("LOG:  statement:");
         log.lines().filter(of_this).filter(runs).count()
     };
+    // Opens the connection.
+    ok(store.lookup(&mxc(0)).await);
     let before = told();
     for name in 0..5 {
         ok(store.lookup(&mxc(name)).await);

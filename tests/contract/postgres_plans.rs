@@ -68,8 +68,8 @@ async fn no_statement_reads_a_whole_table() {
     for plan in plans {
         functions.extend(plan.lines().filter_map(|line| line.split("PL/pgSQL function ").nth(1)));
         let scanned = plan.lines().filter(|line| line.contains("Seq Scan on")).find(|line| {
-            // As many rows as there are datastores, and nothing else.
-            !line.contains(" on datastore_usage") && !line.contains(" on migrations")
+            // As many rows as there are datastores, and what only migrations look at.
+            ![" on datastore_usage", " on migrations", " on pg_"].iter().any(|small| line.contains(small))
         });
         assert!(scanned.is_none(), "{plan}");
     }

@@ -18,7 +18,7 @@ use std::{
 };
 
 use mmr_core::backend::postgres::{PostgresOptions, PostgresStore};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, Connection, NoTls, Socket, tls::NoTlsStream};
 
 /// How long a server may take to start or stop.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -198,10 +198,10 @@ impl Databases {
 
     async fn fresh(&self) -> String {
         let make = async {
-            let url = self.copy_of("template0").await;
-            PostgresStore::migrate(&PostgresOptions::new(&url)).await.expect("an empty database is migrated");
-            let name = self.made().pop();
-            name.expect("it was just made")
+            let name = self.make("template0").await;
+            let options = PostgresOptions::new(&self.url_of(&name));
+            PostgresStore::migrate(&options).await.expect("an empty database is migrated");
+            name
         };
         let template = self.template.get_or_init(|| make).await.clone();
         self.copy_of(&template).await
@@ -212,12 +212,25 @@ impl Databases {
     }
 
     async fn copy_of(&self, template: &str) -> String {
+        let name = self.make(template).await;
+        let url = self.url_of(&name);
+        // As long as the test's runtime lives, the database is in use.
+        let (client, connection) = connect(&url).await;
+        tokio::spawn(async move {
+            let _client = client;
+            // An error means that the server is gone, or has ended the session.
+            let _ = connection.await;
+        });
+        self.made().push(name);
+        url
+    }
+
+    async fn make(&self, template: &str) -> String {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("mmr_test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let (admin, connection) =
-            tokio_postgres::connect(&self.url_of("postgres"), NoTls).await.expect("the test server answers");
+        let (admin, connection) = connect(&self.url_of("postgres")).await;
         tokio::spawn(connection);
-        // Those of tests that are over have no connections left, and can go.
+        // Those of tests that are over can go.
         let older = std::mem::take(&mut *self.made());
         let mut kept = Vec::new();
         for old in older {
@@ -225,12 +238,14 @@ impl Databases {
                 kept.push(old);
             }
         }
+        self.made().extend(kept);
         create(&admin, &name, template).await;
-        let url = self.url_of(&name);
-        kept.push(name);
-        self.made().splice(0..0, kept);
-        url
+        name
     }
+}
+
+async fn connect(url: &str) -> (Client, Connection<Socket, NoTlsStream>) {
+    tokio_postgres::connect(url, NoTls).await.expect("the test server answers")
 }
 
 /// Sessions that have just ended may still count as users of the template.
