@@ -26,7 +26,7 @@ use mmr_core::{
         ThumbnailSpec, Timestamp,
     },
 };
-use mmr_test_support::database_url;
+use mmr_test_support::{connect, database_url};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use ruma::{OwnedServerName, OwnedUserId};
 
@@ -440,9 +440,7 @@ impl Postgres {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (store, empty) = runtime.block_on(async {
             let url = database_url().await;
-            let (empty, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
-            tokio::spawn(connection);
-            (PostgresStore::connect(PostgresOptions::new(&url)).await.unwrap(), empty)
+            (PostgresStore::connect(PostgresOptions::new(&url)).await.unwrap(), connect(&url).await)
         });
         Self { runtime, store, empty }
     }

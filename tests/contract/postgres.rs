@@ -14,20 +14,14 @@ use mmr_core::{
     testing::store_suite::fixtures::{at, blob, media, mxc, ok, reservation, spec, thumbnail, user},
     types::{ContentType, Lookup, Mxc, Restriction},
 };
-use mmr_test_support::{Cluster, bare_database_url, database_url};
-use tokio_postgres::{Client, NoTls};
+use mmr_test_support::{Cluster, bare_database_url, connect as raw, database_url};
+use tokio_postgres::Client;
 
 #[path = "postgres_pooler.rs"]
 mod pooler;
 
 #[path = "postgres_plans.rs"]
 mod plans;
-
-async fn raw(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
-}
 
 async fn open(url: &str) -> PostgresStore {
     ok(PostgresStore::connect(PostgresOptions::new(url)).await)
@@ -59,7 +53,7 @@ async fn recovered<T>(mut call: impl AsyncFnMut() -> Result<T, StoreError>) -> T
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), attempts).await.expect("the store recovers")
+    tokio::time::timeout(Duration::from_mins(1), attempts).await.expect("the store recovers")
 }
 
 // Outages ------------------------------------------------------------------------------------------------------------
@@ -343,7 +337,7 @@ async fn nodes_hear_concurrent_signals_in_the_same_order() {
     let (one, other) = (open(&url).await, open(&url).await);
     let (first, second) = (one.subscribe(), other.subscribe());
     let publish = |name: u64| {
-        let store = if name % 2 == 0 { &one } else { &other };
+        let store = if name.is_multiple_of(2) { &one } else { &other };
         async move { ok(store.publish(&Signal::Uploaded(mxc(name))).await) }
     };
     join_all((0..100).map(publish)).await;

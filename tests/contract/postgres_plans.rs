@@ -17,9 +17,7 @@ use mmr_core::{
     },
     types::ContentType,
 };
-use mmr_test_support::Cluster;
-
-use super::raw;
+use mmr_test_support::{Cluster, connect};
 
 /// Enough rows for an index to be worth it.
 const FILL: &str = "
@@ -51,10 +49,10 @@ async fn no_statement_reads_a_whole_table() {
     let cluster = tokio::task::spawn_blocking(Cluster::start).await.unwrap();
     let url = cluster.url();
     ok(PostgresStore::migrate(&PostgresOptions::new(&url)).await);
-    raw(&url).await.batch_execute(FILL).await.unwrap();
+    connect(&url).await.batch_execute(FILL).await.unwrap();
     let options = EXPLAIN.replace(' ', "%20").replace('=', "%3D");
     let explained = PostgresOptions {
-        statement_timeout: Duration::from_secs(60),
+        statement_timeout: Duration::from_mins(1),
         ..PostgresOptions::new(&format!("{url}&options={options}"))
     };
     let store = ok(PostgresStore::connect(explained).await);

@@ -1,4 +1,4 @@
-//! The whole contract through PgBouncer in transaction mode.
+//! The whole contract through `PgBouncer` in transaction mode.
 
 use std::sync::OnceLock;
 

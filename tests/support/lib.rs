@@ -10,6 +10,6 @@ pub use self::{
     client::{Client, Reply},
     homeserver::FakeHomeserver,
     pgbouncer::PgBouncer,
-    postgres::{Cluster, bare_database_url, database_url},
+    postgres::{Cluster, bare_database_url, connect, database_url},
     server::{ALICE, BOB, GUEST, SERVER_NAME, Scratch, TestServer, TestServerBuilder},
 };

@@ -18,10 +18,10 @@ use std::{
 };
 
 use mmr_core::backend::postgres::{PostgresOptions, PostgresStore};
-use tokio_postgres::{Client, Connection, NoTls, Socket, tls::NoTlsStream};
+use tokio_postgres::{Client, NoTls};
 
 /// How long a server may take to start or stop.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Runs the server, and again after an outage, until the test process is gone; then the files go, too.
 const SUPERVISOR: &str = r#"
@@ -166,7 +166,7 @@ pub async fn bare_database_url() -> String {
 fn databases() -> &'static Databases {
     static NAMED: OnceLock<Option<Databases>> = OnceLock::new();
     let named = NAMED.get_or_init(|| {
-        let url = env::var("MMR_TEST_POSTGRES").ok()?;
+        let url = env::var_os("MMR_TEST_POSTGRES")?.into_string().expect("a URL is ASCII");
         // scheme://user@host/database?parameters
         let (before, parameters) = url.split_once('?').unwrap_or((&url, ""));
         let server = before.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
@@ -215,11 +215,10 @@ impl Databases {
         let name = self.make(template).await;
         let url = self.url_of(&name);
         // As long as the test's runtime lives, the database is in use.
-        let (client, connection) = connect(&url).await;
-        tokio::spawn(async move {
+        let client = connect(&url).await;
+        in_background(async move {
             let _client = client;
-            // An error means that the server is gone, or has ended the session.
-            let _ = connection.await;
+            std::future::pending::<()>().await;
         });
         self.made().push(name);
         url
@@ -228,8 +227,7 @@ impl Databases {
     async fn make(&self, template: &str) -> String {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("mmr_test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let (admin, connection) = connect(&self.url_of("postgres")).await;
-        tokio::spawn(connection);
+        let admin = connect(&self.url_of("postgres")).await;
         // Those of tests that are over can go.
         let older = std::mem::take(&mut *self.made());
         let mut kept = Vec::new();
@@ -244,8 +242,19 @@ impl Databases {
     }
 }
 
-async fn connect(url: &str) -> (Client, Connection<Socket, NoTlsStream>) {
-    tokio_postgres::connect(url, NoTls).await.expect("the test server answers")
+/// A session that says what tests want of the server beside the store.
+pub async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("the test server answers");
+    in_background(async move {
+        // An error means that the server is gone, or has ended the session.
+        let _ = connection.await;
+    });
+    client
+}
+
+#[expect(clippy::disallowed_methods, reason = "it ends with the runtime of the test")]
+fn in_background(work: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(work);
 }
 
 /// Sessions that have just ended may still count as users of the template.

@@ -184,9 +184,9 @@ enum Progress {
 /// Does the next part of whatever is next.
 async fn advance(client: &mut Client, steps: &[Step]) -> Result<Progress, StoreError> {
     // Looking takes no lock: a database that is up to date may be one that we may not change.
-    let look = client.transaction().await.map_err(fault)?;
-    let up_to_date = rest(state(&look).await?.as_ref(), steps)?.is_empty();
-    look.rollback().await.map_err(fault)?;
+    let glance = client.transaction().await.map_err(fault)?;
+    let up_to_date = rest(state(&glance).await?.as_ref(), steps)?.is_empty();
+    glance.rollback().await.map_err(fault)?;
     if up_to_date {
         return Ok(Progress::Nothing);
     }
@@ -198,12 +198,11 @@ async fn advance(client: &mut Client, steps: &[Step]) -> Result<Progress, StoreE
         .map_err(fault)?;
     let lock = "SELECT pg_advisory_xact_lock($1)";
     transaction.query_typed(lock, &[(&LOCK, Type::INT8)]).await.map_err(fault)?;
-    let state = match state(&transaction).await? {
-        Some(state) => state,
-        None => {
-            prepare_book(&transaction).await?;
-            State::default()
-        }
+    let state = if let Some(state) = state(&transaction).await? {
+        state
+    } else {
+        prepare_book(&transaction).await?;
+        State::default()
     };
     let Some(step) = rest(Some(&state), steps)?.first().copied() else {
         return Ok(Progress::Nothing);
