@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use std::{fs, time::Duration};
+use std::{fs, process::Command, time::Duration};
 
 use futures_util::{StreamExt as _, future::join_all};
 use mmr_core::{
@@ -148,6 +148,30 @@ async fn a_statement_that_takes_too_long_is_unavailable() {
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     holder.rollback().await.unwrap();
     assert_eq!(ok(store.lookup(&mxc(1)).await), Lookup::Unknown);
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_unavailable() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let options =
+        PostgresOptions { statement_timeout: Duration::from_millis(50), ..PostgresOptions::new(&url) };
+    let store = ok(PostgresStore::connect(options).await);
+    ok(store.lookup(&mxc(1)).await);
+    let signal = |name: &str, pids: &[i32]| {
+        let pids = pids.iter().map(ToString::to_string);
+        assert!(Command::new("kill").arg(name).args(pids).status().unwrap().success());
+    };
+    let sql =
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'mmr'";
+    let pids: Vec<i32> =
+        raw(&url).await.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    signal("-STOP", &pids);
+    let error = store.lookup(&mxc(1)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    // The silent connection is not used again.
+    assert_eq!(ok(store.lookup(&mxc(1)).await), Lookup::Unknown);
+    signal("-CONT", &pids);
 }
 
 #[tokio::test]
