@@ -1,13 +1,21 @@
-//! Random sequences of operations: SQLite must agree with the oracle, the store in memory, on every answer.
+//! Random sequences of operations: SQLite and Postgres must agree with the oracle, the store in memory, on every answer.
 //!
 //! All values come from small pools, so that operations meet: names are taken, bytes shared, limits reached.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use std::{fmt::Debug, time::Duration};
+use std::{
+    fmt::Debug,
+    sync::{LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
 
 use mmr_core::{
-    backend::{memory::MemoryStore, sqlite::SqliteStore},
+    backend::{
+        memory::MemoryStore,
+        postgres::{PostgresOptions, PostgresStore},
+        sqlite::SqliteStore,
+    },
     store::{
         Attributes, MediaFilter, MediaStore, NewBlob, NewMedia, NewTask, NewThumbnail, Order, Page,
         PreviewRecord, Quarantine, QuotaCap, StoreError, UploadProbe,
@@ -18,6 +26,7 @@ use mmr_core::{
         ThumbnailSpec, Timestamp,
     },
 };
+use mmr_test_support::{connect, database_url};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use ruma::{OwnedServerName, OwnedUserId};
 
@@ -421,17 +430,55 @@ fn of_the_rest() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// Runs the operations on both stores, and asks both about everything when it is over.
-fn compare(operations: &[Operation]) -> Result<(), TestCaseError> {
+/// A database server behind a store, emptied between two sequences: making a database takes longer than a sequence.
+struct Postgres {
+    runtime: tokio::runtime::Runtime,
+    store: PostgresStore,
+    empty: tokio_postgres::Client,
+}
+
+impl Postgres {
+    fn new() -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (store, empty) = runtime.block_on(async {
+            let url = database_url().await;
+            (PostgresStore::connect(PostgresOptions::new(&url)).await.unwrap(), connect(&url).await)
+        });
+        Self { runtime, store, empty }
+    }
+
+    /// The tables whose order of creation does not matter, and IDs from 1.
+    async fn clear(&self) {
+        let tables = "SELECT string_agg('mmr.' || relname, ', ') FROM pg_class
+            WHERE relnamespace = 'mmr'::regnamespace AND relkind = 'r' AND relname <> 'migrations'";
+        let tables: String = self.empty.query_one(tables, &[]).await.unwrap().get(0);
+        self.empty.batch_execute(&format!("TRUNCATE {tables} RESTART IDENTITY")).await.unwrap();
+    }
+}
+
+/// Runs the operations on a store and the oracle, and asks both about everything when it is over.
+async fn compare(store: &dyn MediaStore, operations: &[Operation]) -> Result<(), TestCaseError> {
+    let oracle = MemoryStore::new();
+    for (step, operation) in operations.iter().chain(&audit()).enumerate() {
+        let expected = run(&oracle, operation).await;
+        let got = run(store, operation).await;
+        prop_assert_eq!(got, expected, "step {}: {:?}", step, operation);
+    }
+    Ok(())
+}
+
+fn compare_sqlite(operations: &[Operation]) -> Result<(), TestCaseError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(async {
-        let (oracle, sqlite) = (MemoryStore::new(), SqliteStore::in_memory().unwrap());
-        for (step, operation) in operations.iter().chain(&audit()).enumerate() {
-            let expected = run(&oracle, operation).await;
-            let got = run(&sqlite, operation).await;
-            prop_assert_eq!(got, expected, "step {}: {:?}", step, operation);
-        }
-        Ok(())
+    runtime.block_on(async { compare(&SqliteStore::in_memory().unwrap(), operations).await })
+}
+
+fn compare_postgres(operations: &[Operation]) -> Result<(), TestCaseError> {
+    static POSTGRES: LazyLock<Mutex<Postgres>> = LazyLock::new(|| Mutex::new(Postgres::new()));
+    let postgres = POSTGRES.lock().unwrap_or_else(PoisonError::into_inner);
+    postgres.runtime.block_on(async {
+        postgres.clear().await;
+        compare(&postgres.store, operations).await
     })
 }
 
@@ -440,11 +487,21 @@ proptest! {
 
     #[test]
     fn sqlite_agrees_with_memory_about_media(operations in vec(of_media(), 1..120)) {
-        compare(&operations)?;
+        compare_sqlite(&operations)?;
     }
 
     #[test]
     fn sqlite_agrees_with_memory_about_everything_else(operations in vec(of_the_rest(), 1..60)) {
-        compare(&operations)?;
+        compare_sqlite(&operations)?;
+    }
+
+    #[test]
+    fn postgres_agrees_with_memory_about_media(operations in vec(of_media(), 1..120)) {
+        compare_postgres(&operations)?;
+    }
+
+    #[test]
+    fn postgres_agrees_with_memory_about_everything_else(operations in vec(of_the_rest(), 1..60)) {
+        compare_postgres(&operations)?;
     }
 }

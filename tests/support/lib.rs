@@ -11,6 +11,6 @@ pub use self::{
     client::{Client, Reply},
     homeserver::FakeHomeserver,
     pgbouncer::PgBouncer,
-    postgres::{Cluster, database, database_url},
+    postgres::{Cluster, bare_database_url, connect, database_url},
     server::{ADMIN, ALICE, BOB, GUEST, SERVER_NAME, Scratch, TestServer, TestServerBuilder},
 };

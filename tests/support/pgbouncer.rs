@@ -1,4 +1,4 @@
-//! PgBouncer in transaction mode, in front of a cluster.
+//! `PgBouncer` in transaction mode, in front of a cluster.
 
 use std::{
     fs,

@@ -3,14 +3,13 @@
 //! `MMR_TEST_POSTGRES=URL` names an existing server to use instead; its user must be a superuser.
 
 use std::{
-    collections::VecDeque,
     env, fs,
     io::Write as _,
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        Mutex, OnceLock, PoisonError,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering},
         mpsc,
     },
@@ -22,7 +21,7 @@ use mmr_core::backend::postgres::{PostgresOptions, PostgresStore};
 use tokio_postgres::{Client, NoTls};
 
 /// How long a server may take to start or stop.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Runs the server, and again after an outage, until the test process is gone; then the files go, too.
 const SUPERVISOR: &str = r#"
@@ -42,6 +41,7 @@ rm -rf "$D"
 pub struct Cluster {
     directory: PathBuf,
     port: u16,
+    databases: Databases,
 }
 
 impl Cluster {
@@ -65,15 +65,27 @@ impl Cluster {
         supervisor.args(["sh", "-c", SUPERVISOR]).env("B", &binaries).env("D", &directory);
         supervisor.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         outlive(supervisor);
-        let cluster = Self { directory, port };
+        let databases = Databases::on(url(port, DATABASE));
+        let cluster = Self { directory, port, databases };
         cluster.wait(true);
         cluster
     }
 
-    /// The URL of a database.
+    /// The one of this process.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Cluster> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// The URL of its database `postgres`.
     #[must_use]
-    pub fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+    pub fn url(&self) -> String {
+        url(self.port, "postgres")
+    }
+
+    /// The URL of an empty database with our schema, for one test.
+    pub async fn database(&self) -> String {
+        self.databases.fresh().await
     }
 
     /// Where it listens on loopback.
@@ -108,7 +120,7 @@ impl Cluster {
         let began = Instant::now();
         loop {
             let answer = block_on({
-                let url = self.url("postgres");
+                let url = self.url();
                 async move { tokio_postgres::connect(&url, NoTls).await.map(drop) }
             });
             if answer.is_ok() == up {
@@ -125,6 +137,10 @@ impl Cluster {
     }
 }
 
+fn url(port: u16, database: &str) -> String {
+    format!("postgres://postgres@127.0.0.1:{port}/{database}?sslmode=disable")
+}
+
 fn configure(data: &Path, sockets: &Path, port: u16) {
     let mut file =
         fs::OpenOptions::new().append(true).open(data.join("postgresql.conf")).expect("initdb has made it");
@@ -139,46 +155,106 @@ fn configure(data: &Path, sockets: &Path, port: u16) {
 
 /// The URL of an empty database with our schema, for one test. It vanishes after the test.
 pub async fn database_url() -> String {
-    database(None).await
+    databases().fresh().await
 }
 
-/// The same as a copy of another database, such as `template0`, which holds nothing.
-pub async fn database(template: Option<&str>) -> String {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    static MADE: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
-    let template = match template {
-        Some(template) => template.to_owned(),
-        None => migrated().await,
-    };
-    let name = format!("mmr_test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-    let admin = admin().await;
-    // Those of tests that are over have no connections left, and can go.
-    let older = std::mem::take(&mut *MADE.lock().unwrap_or_else(PoisonError::into_inner));
-    let mut kept = VecDeque::new();
-    for old in older {
-        if admin.batch_execute(&format!("DROP DATABASE IF EXISTS {old}")).await.is_err() {
-            kept.push_back(old);
-        }
+/// The URL of a database without our schema.
+pub async fn bare_database_url() -> String {
+    databases().copy_of("template0").await
+}
+
+fn databases() -> &'static Databases {
+    static NAMED: OnceLock<Option<Databases>> = OnceLock::new();
+    let named = NAMED.get_or_init(|| {
+        let url = env::var_os("MMR_TEST_POSTGRES")?.into_string().expect("a URL is ASCII");
+        // scheme://user@host/database?parameters
+        let (before, parameters) = url.split_once('?').unwrap_or((&url, ""));
+        let server = before.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+        Some(Databases::on(format!("{server}/{DATABASE}?{parameters}")))
+    });
+    named.as_ref().unwrap_or_else(|| &Cluster::shared().databases)
+}
+
+/// Stands for the database in the URL of a server.
+const DATABASE: &str = "DATABASE";
+
+/// The databases of tests on one server.
+#[derive(Debug)]
+struct Databases {
+    url: String,
+    /// The name of one with our schema and nothing in it.
+    template: tokio::sync::OnceCell<String>,
+    made: Mutex<Vec<String>>,
+}
+
+impl Databases {
+    fn on(url: String) -> Self {
+        Self { url, template: tokio::sync::OnceCell::new(), made: Mutex::default() }
     }
-    create(&admin, &name, &template).await;
-    kept.push_back(name.clone());
-    MADE.lock().unwrap_or_else(PoisonError::into_inner).extend(kept);
-    url_of(&name)
+
+    fn url_of(&self, name: &str) -> String {
+        self.url.replace(DATABASE, name)
+    }
+
+    async fn fresh(&self) -> String {
+        let make = async {
+            let name = self.make("template0").await;
+            let options = PostgresOptions::new(&self.url_of(&name));
+            PostgresStore::migrate(&options).await.expect("an empty database is migrated");
+            name
+        };
+        let template = self.template.get_or_init(|| make).await.clone();
+        self.copy_of(&template).await
+    }
+
+    fn made(&self) -> MutexGuard<'_, Vec<String>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn copy_of(&self, template: &str) -> String {
+        let name = self.make(template).await;
+        let url = self.url_of(&name);
+        // As long as the test's runtime lives, the database is in use.
+        let client = connect(&url).await;
+        in_background(async move {
+            let _client = client;
+            std::future::pending::<()>().await;
+        });
+        self.made().push(name);
+        url
+    }
+
+    async fn make(&self, template: &str) -> String {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("mmr_test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let admin = connect(&self.url_of("postgres")).await;
+        // Those of tests that are over can go.
+        let older = std::mem::take(&mut *self.made());
+        let mut kept = Vec::new();
+        for old in older {
+            if admin.batch_execute(&format!("DROP DATABASE IF EXISTS {old}")).await.is_err() {
+                kept.push(old);
+            }
+        }
+        self.made().extend(kept);
+        create(&admin, &name, template).await;
+        name
+    }
 }
 
-/// The name of a database with our schema and nothing in it.
-async fn migrated() -> String {
-    static MADE: tokio::sync::OnceCell<String> = tokio::sync::OnceCell::const_new();
-    let make = async {
-        let name = format!("mmr_test_{}_template", std::process::id());
-        let admin = admin().await;
-        create(&admin, &name, "template0").await;
-        PostgresStore::migrate(&PostgresOptions::new(&url_of(&name)))
-            .await
-            .expect("an empty database is migrated");
-        name
-    };
-    MADE.get_or_init(|| make).await.clone()
+/// A session that says what tests want of the server beside the store.
+pub async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("the test server answers");
+    in_background(async move {
+        // An error means that the server is gone, or has ended the session.
+        let _ = connection.await;
+    });
+    client
+}
+
+#[expect(clippy::disallowed_methods, reason = "it ends with the runtime of the test")]
+fn in_background(work: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(work);
 }
 
 /// Sessions that have just ended may still count as users of the template.
@@ -190,28 +266,6 @@ async fn create(admin: &Client, name: &str, template: &str) {
         assert!(is_in_use && began.elapsed() < PATIENCE, "{sql}: {error:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-async fn admin() -> Client {
-    let (client, connection) =
-        tokio_postgres::connect(&url_of("postgres"), NoTls).await.expect("the test server answers");
-    tokio::spawn(connection);
-    client
-}
-
-fn url_of(database: &str) -> String {
-    let Ok(url) = env::var("MMR_TEST_POSTGRES") else { return shared().url(database) };
-    // scheme://user@host/database?parameters
-    let (before, parameters) =
-        url.split_once('?').map_or((&*url, ""), |(before, parameters)| (before, parameters));
-    let server = before.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
-    format!("{server}/{database}?{parameters}")
-}
-
-/// The cluster of this process.
-pub(crate) fn shared() -> &'static Cluster {
-    static SHARED: OnceLock<Cluster> = OnceLock::new();
-    SHARED.get_or_init(Cluster::start)
 }
 
 /// Where the server's programs are.

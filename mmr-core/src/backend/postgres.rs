@@ -5,7 +5,7 @@
 //!   (`migrations/postgres`); a deadlock that is left is repeated.
 //! - Everything lies in the schema `mmr`, and every name is qualified. So the database may be another software's, such as
 //!   matrix-media-repo's, whose tables are not touched.
-//! - Statements are prepared where a session is ours. Behind a pooler such as PgBouncer in transaction mode, which is found
+//! - Statements are prepared where a session is ours. Behind a pooler such as `PgBouncer` in transaction mode, which is found
 //!   out by trying, nothing is relied on that belongs to a session. It needs no settings for us; its
 //!   `max_prepared_statements` and `ignore_startup_parameters` may be anything.
 //! - No call outlasts its timeouts. A lost connection is replaced; what only reads is repeated then, once. A write whose
@@ -171,7 +171,7 @@ async fn connector(options: &PostgresOptions) -> Result<Connector, StoreError> {
 
 impl fmt::Debug for PostgresStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresStore").finish_non_exhaustive()
+        f.debug_struct("PostgresStore").field("pooled", &self.pool().is_pooled()).finish_non_exhaustive()
     }
 }
 

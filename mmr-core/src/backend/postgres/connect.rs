@@ -1,6 +1,6 @@
 //! Opening sessions, and finding out whether they are ours.
 //!
-//! A pooler such as PgBouncer may hand each transaction to another session of the server: settings, prepared statements
+//! A pooler such as `PgBouncer` may hand each transaction to another session of the server: settings, prepared statements
 //! and notifications are lost then. Nobody says so, so it is tried: a session is opened with a setting of our own in its
 //! startup message, and asked whether it has it. Only then anything that belongs to a session is relied on.
 
@@ -127,6 +127,7 @@ impl Connector {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the task ends with the client that it serves")]
     async fn start(
         &self,
         config: &Config,
@@ -143,7 +144,7 @@ impl Connector {
                         }
                     }
                     Some(Ok(AsyncMessage::Notice(notice))) => {
-                        tracing::debug!(%notice, "the database has a notice")
+                        tracing::debug!(%notice, "the database has a notice");
                     }
                     Some(Ok(_)) => {}
                     Some(Err(error)) => {

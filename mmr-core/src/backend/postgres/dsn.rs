@@ -130,9 +130,9 @@ fn is_ours(name: &str) -> bool {
 type Split = (String, Vec<(String, String)>);
 
 fn split_url(url: &str) -> Result<Split, DsnError> {
-    // Credentials come before the first `@`, unless the path or the parameters do.
+    // Credentials come before the first `@`, and may hold a bare question mark.
     let authority = url.find("://").map_or(0, |at| at + 3);
-    let hosts = match url[authority..].find(['@', '/', '?']) {
+    let hosts = match url[authority..].find(['@', '/']) {
         Some(at) if url[authority + at..].starts_with('@') => authority + at,
         _ => authority,
     };

@@ -36,6 +36,8 @@ pub(super) enum Fate {
     Undone,
     /// The session does not know a statement that was prepared in it: it is not ours alone.
     Forgotten,
+    /// The statement was prepared before a migration.
+    Outdated,
     /// The connection is gone, and nobody knows whether it took effect.
     Lost,
     /// Something else.
@@ -50,8 +52,9 @@ pub(super) fn fate(error: &Error) -> Fate {
     match code.code() {
         "40001" | "40P01" => Fate::Undone,
         "26000" | "42P05" => Fate::Forgotten,
-        // A plan of before a migration.
-        "0A000" if error.to_string().contains("cached plan") => Fate::Forgotten,
+        "0A000" if error.as_db_error().is_some_and(|error| error.message().starts_with("cached plan")) => {
+            Fate::Outdated
+        }
         _ if is_broken(error) => Fate::Lost,
         _ => Fate::Failed,
     }

@@ -99,13 +99,17 @@ struct State {
 
 /// `None` when there is nothing of ours.
 async fn state(transaction: &Transaction<'_>) -> Result<Option<State>, StoreError> {
-    let sql = "SELECT to_regnamespace('mmr') IS NOT NULL, to_regclass('mmr.migrations') IS NOT NULL";
+    // Asked of the tables: functions such as to_regclass may answer from a cache of before the lock.
+    let sql = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'mmr'), EXISTS (
+        SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = 'mmr' AND c.relname = 'migrations')";
     let row = transaction.query_typed(sql, &[]).await.map_err(fault)?.pop().ok_or(SchemaError::Foreign)?;
     match (row.get::<_, bool>(0), row.get::<_, bool>(1)) {
         (false, _) => return Ok(None),
         (true, false) => {
             // An operator may have made the schema for us, empty.
-            let sql = "SELECT 1 FROM pg_class WHERE relnamespace = to_regnamespace('mmr') LIMIT 1";
+            let sql = "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE n.nspname = 'mmr' LIMIT 1";
             let foreign = !transaction.query_typed(sql, &[]).await.map_err(fault)?.is_empty();
             return if foreign { Err(SchemaError::Foreign.into()) } else { Ok(None) };
         }
@@ -179,11 +183,14 @@ enum Progress {
 
 /// Does the next part of whatever is next.
 async fn advance(client: &mut Client, steps: &[Step]) -> Result<Progress, StoreError> {
-    let transaction = client.transaction().await.map_err(fault)?;
     // Looking takes no lock: a database that is up to date may be one that we may not change.
-    if rest(state(&transaction).await?.as_ref(), steps)?.is_empty() {
+    let glance = client.transaction().await.map_err(fault)?;
+    let up_to_date = rest(state(&glance).await?.as_ref(), steps)?.is_empty();
+    glance.rollback().await.map_err(fault)?;
+    if up_to_date {
         return Ok(Progress::Nothing);
     }
+    let transaction = client.transaction().await.map_err(fault)?;
     // Building an index may take its time, and so may whoever else is at it.
     transaction
         .batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
@@ -191,12 +198,11 @@ async fn advance(client: &mut Client, steps: &[Step]) -> Result<Progress, StoreE
         .map_err(fault)?;
     let lock = "SELECT pg_advisory_xact_lock($1)";
     transaction.query_typed(lock, &[(&LOCK, Type::INT8)]).await.map_err(fault)?;
-    let state = match state(&transaction).await? {
-        Some(state) => state,
-        None => {
-            prepare_book(&transaction).await?;
-            State::default()
-        }
+    let state = if let Some(state) = state(&transaction).await? {
+        state
+    } else {
+        prepare_book(&transaction).await?;
+        State::default()
     };
     let Some(step) = rest(Some(&state), steps)?.first().copied() else {
         return Ok(Progress::Nothing);
@@ -229,7 +235,7 @@ async fn advance(client: &mut Client, steps: &[Step]) -> Result<Progress, StoreE
 
 async fn prepare_book(transaction: &Transaction<'_>) -> Result<(), StoreError> {
     let exists = transaction
-        .query_typed("SELECT 1 WHERE to_regnamespace('mmr') IS NOT NULL", &[])
+        .query_typed("SELECT 1 FROM pg_namespace WHERE nspname = 'mmr'", &[])
         .await
         .map_err(fault)?
         .pop()

@@ -36,7 +36,7 @@ const BATCH: i64 = 10_000;
 /// How often a silent connection is tried.
 const PING: Duration = Duration::from_secs(30);
 /// How often unused connections of the pool are looked for.
-const TRIM: Duration = Duration::from_secs(60);
+const TRIM: Duration = Duration::from_mins(1);
 /// The longest wait between two attempts to connect.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// How long the publisher of a signal waits until its own subscribers have it.
@@ -65,6 +65,7 @@ struct State {
 
 impl News {
     /// Begins to listen, and comes back when it does. Ends with the guard.
+    #[expect(clippy::disallowed_methods, reason = "the tasks end with the store")]
     pub(super) async fn start(connector: Connector, pool: Pool) -> Result<(Self, DropGuard), StoreError> {
         let news = Self(Arc::new(Inner {
             board: Board::default(),

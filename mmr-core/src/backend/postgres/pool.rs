@@ -127,7 +127,7 @@ impl Pool {
                     tokio::time::sleep(pause(repeats)).await;
                     repeats += 1;
                 }
-                Fate::Forgotten if repeats < REPEATS => repeats += 1,
+                Fate::Forgotten | Fate::Outdated if repeats < REPEATS => repeats += 1,
                 Fate::Lost if effect == Effect::None && !reconnected => reconnected = true,
                 _ => return Err(fault(error)),
             }
@@ -156,29 +156,21 @@ impl Pool {
             let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|value| value as _).collect();
             client.query(&statement, &params).await
         };
-        match timeout(self.deadline, answer).await {
-            Ok(answer) => {
-                match answer.as_ref().err().map(fate) {
-                    Some(Fate::Lost) => held.discard(),
-                    Some(Fate::Forgotten) => {
-                        if let Err(error) = &answer
-                            && error.code().is_some_and(|code| code.code() != "0A000")
-                        {
-                            self.connector.set_pooled();
-                        }
-                        held.discard();
-                    }
-                    _ => held.give_back(),
-                }
-                Ok(answer)
-            }
-            Err(_) => {
-                held.cancel();
-                // What else lies idle goes to the same place, and is probably as dead.
-                self.connections.retain(|_, _| false);
-                Err(NoAnswer(self.deadline).into())
+        let Ok(answer) = timeout(self.deadline, answer).await else {
+            held.cancel();
+            // What else lies idle goes to the same place, and is probably as dead.
+            self.connections.retain(|_, _| false);
+            return Err(NoAnswer(self.deadline).into());
+        };
+        match answer.as_ref().map_err(fate) {
+            Ok(_) | Err(Fate::Undone | Fate::Failed) => held.give_back(),
+            Err(Fate::Lost | Fate::Outdated) => held.discard(),
+            Err(Fate::Forgotten) => {
+                self.connector.set_pooled();
+                held.discard();
             }
         }
+        Ok(answer)
     }
 
     async fn connection(&self) -> Result<Object, StoreError> {
@@ -197,6 +189,10 @@ impl Pool {
     /// Closes all of them; calls that run are finished.
     pub(super) fn close(&self) {
         self.connections.close();
+    }
+
+    pub(super) fn is_pooled(&self) -> bool {
+        self.connector.is_pooled()
     }
 
     pub(super) fn is_closed(&self) -> bool {
