@@ -19,6 +19,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::{Request, Response, StatusCode, request::Parts};
@@ -32,6 +33,7 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 use mmr_core::backend::object_store::{S3Options, Secret};
+use rcgen::CertifiedKey;
 use s3s::{
     S3, S3Request, S3Response, S3Result,
     auth::SimpleAuth,
@@ -48,7 +50,15 @@ use s3s::{
 };
 use s3s_fs::FileSystem;
 use tempfile::TempDir;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    task::JoinHandle,
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{self, ServerConfig, pki_types::PrivateKeyDer},
+};
 
 /// The only access key.
 pub const ACCESS_KEY_ID: &str = "AKMMRTEST";
@@ -86,6 +96,8 @@ pub struct S3Server {
     /// Vanishes with the server.
     scratch: Option<TempDir>,
     shared: Arc<Shared>,
+    /// PEM of the authority that vouches for the server, if it speaks TLS.
+    ca: Option<String>,
     accepting: JoinHandle<()>,
 }
 
@@ -110,9 +122,18 @@ struct Upload {
 impl S3Server {
     /// Starts a server in a directory of its own.
     pub async fn start() -> Self {
+        Self::start_in_scratch(None).await
+    }
+
+    /// Starts a server that speaks TLS, in a directory of its own.
+    pub async fn start_tls() -> Self {
+        Self::start_in_scratch(Some(certify())).await
+    }
+
+    async fn start_in_scratch(tls: Option<(TlsAcceptor, String)>) -> Self {
         let scratch = TempDir::new().expect("a directory can be made");
         let listen = ([127, 0, 0, 1], 0).into();
-        let server = Self::start_at(scratch.path().to_path_buf(), listen).await;
+        let server = Self::start_with(scratch.path().to_path_buf(), listen, tls).await;
         let mut server = server.expect("a server starts");
         server.scratch = Some(scratch);
         server
@@ -120,6 +141,14 @@ impl S3Server {
 
     /// Starts a server whose buckets are the directories in `root`.
     pub async fn start_at(root: PathBuf, listen: SocketAddr) -> io::Result<Self> {
+        Self::start_with(root, listen, None).await
+    }
+
+    async fn start_with(
+        root: PathBuf,
+        listen: SocketAddr,
+        tls: Option<(TlsAcceptor, String)>,
+    ) -> io::Result<Self> {
         std::fs::create_dir_all(&root)?;
         let fs = FileSystem::new(&root).map_err(|error| io::Error::other(format!("{error:?}")))?;
         let uploads = Uploads::default();
@@ -139,8 +168,9 @@ impl S3Server {
         });
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Ok(Self { address, root, scratch: None, shared, accepting })
+        let (tls, ca) = tls.unzip();
+        let accepting = tokio::spawn(accept(listener, tls, Arc::clone(&shared)));
+        Ok(Self { address, root, scratch: None, shared, ca, accepting })
     }
 
     /// Where it listens.
@@ -161,9 +191,10 @@ impl S3Server {
     #[must_use]
     pub fn options(&self, bucket: &str) -> S3Options {
         let secret = Secret::new(SECRET_ACCESS_KEY);
-        let endpoint = self.address.to_string();
+        let endpoint = format!("localhost:{}", self.address.port());
         let mut options = S3Options::new(endpoint, REGION, bucket, (ACCESS_KEY_ID, secret));
-        options.ssl = false;
+        options.ssl = self.ca.is_some();
+        options.network.ca = self.ca.clone().unwrap_or_default().into_bytes();
         options.network.max_retries = 2;
         options
     }
@@ -221,15 +252,43 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no panics while it is locked")
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
     while let Ok((socket, _)) = listener.accept().await {
-        let shared = Arc::clone(&shared);
+        let (tls, shared) = (tls.clone(), Arc::clone(&shared));
         tokio::spawn(async move {
-            let serve = service_fn(|request| answer(Arc::clone(&shared), request));
-            // Clients come and go.
-            drop(Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), serve).await);
+            match tls {
+                None => serve(socket, shared).await,
+                Some(tls) => {
+                    if let Ok(socket) = tls.accept(socket).await {
+                        serve(socket, shared).await;
+                    }
+                }
+            }
         });
     }
+}
+
+async fn serve(socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, shared: Arc<Shared>) {
+    let serve = service_fn(|request| answer(Arc::clone(&shared), request));
+    // Clients come and go.
+    drop(Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), serve).await);
+}
+
+/// A certificate for `localhost`, and the PEM that makes it trusted.
+fn certify() -> (TlsAcceptor, String) {
+    let CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate can be made");
+    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("it is a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks them")
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key)
+        .expect("the key is that of the certificate");
+    let der = BASE64_STANDARD.encode(cert.der());
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{der}\n-----END CERTIFICATE-----\n");
+    (TlsAcceptor::from(Arc::new(config)), pem)
 }
 
 #[derive(Debug)]
