@@ -6,5 +6,7 @@ pub mod memory;
 pub mod net;
 #[cfg(feature = "fs")]
 pub mod object_store;
+#[cfg(feature = "s3")]
+pub mod s3;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

@@ -20,8 +20,9 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use mmr_core::{
-    backend::object_store::{
-        CustomerKey, ObjectStoreDatastore, Outcome, Presign, S3Encryption, S3Options, Secret,
+    backend::{
+        object_store::{ObjectStoreDatastore, Outcome},
+        s3::{CustomerKey, Presign, S3Encryption, S3Options, Secret},
     },
     clock::{Clock as _, SystemClock},
     datastore::{BlobWriter, Datastore, DatastoreError, LinkRequest},

@@ -28,7 +28,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
 };
-use mmr_core::backend::object_store::{S3Options, Secret};
+use mmr_core::backend::s3::{S3Options, Secret};
 use rcgen::CertifiedKey;
 use s3s::{
     auth::SimpleAuth,
