@@ -20,8 +20,9 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use mmr_core::{
-    backend::object_store::{
-        CustomerKey, ObjectStoreDatastore, Outcome, Presign, S3Encryption, S3Options, Secret,
+    backend::{
+        object_store::{ObjectStoreDatastore, Outcome},
+        s3::{CustomerKey, Presign, S3Encryption, S3Options, Secret},
     },
     clock::{Clock as _, SystemClock},
     datastore::{BlobWriter, Datastore, DatastoreError, LinkRequest},
@@ -40,7 +41,10 @@ struct InBucket {
 
 impl InBucket {
     async fn new(change: impl FnOnce(&mut S3Options)) -> Self {
-        let server = S3Server::start().await;
+        Self::at(S3Server::start().await, change)
+    }
+
+    fn at(server: S3Server, change: impl FnOnce(&mut S3Options)) -> Self {
         let bucket = server.bucket();
         let mut options = server.options(&bucket);
         change(&mut options);
@@ -69,6 +73,11 @@ impl DatastoreUnderTest for InBucket {
 mod in_a_bucket {
     use super::*;
     datastore_suite!(InBucket::new(|_| {}).await);
+}
+
+mod in_a_bucket_over_tls {
+    use super::*;
+    datastore_suite!(InBucket::at(S3Server::start_tls().await, |_| {}));
 }
 
 mod in_a_bucket_with_small_parts {
@@ -301,7 +310,7 @@ async fn wrong_credentials_are_denied_without_being_named() {
         for error in errors {
             assert!(matches!(error, DatastoreError::Denied(_)), "{error:?}");
             let text = format!("{} {error:?}", explain(&error));
-            assert!(text.contains("bucket-0") && text.contains("127.0.0.1"), "{text}");
+            assert!(text.contains("bucket-0") && text.contains("localhost"), "{text}");
             assert!(
                 !text.contains("hunter2") && !text.contains(id) && !text.contains(SECRET_ACCESS_KEY),
                 "{text}"
@@ -316,6 +325,38 @@ async fn a_bucket_that_does_not_exist_does_not_look_like_missing_objects() {
     store.fail(usize::MAX, Fault::Refuse(404, "NoSuchBucket"), |_| true);
     let error = store.datastore.read(&BlobKey::generate(), None).await.unwrap_err();
     assert!(matches!(error, DatastoreError::Other(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn payloads_are_signed_unless_tls_protects_them() {
+    for (server, multipart, signed) in [
+        (S3Server::start().await, true, true),
+        (S3Server::start().await, false, true),
+        (S3Server::start_tls().await, true, false),
+        (S3Server::start_tls().await, false, false),
+    ] {
+        let store = InBucket::at(server, |options| {
+            options.upload.multipart = multipart;
+            options.upload.part_bytes = PART;
+        });
+        let bytes = body(PART + 1);
+        let key = store.put(&bytes).await;
+        assert!(store.get(&key).await.unwrap() == bytes);
+        for put in store.server.requests().iter().filter(|parts| parts.method == Method::PUT) {
+            assert_eq!(put.headers["x-amz-content-sha256"] != "UNSIGNED-PAYLOAD", signed);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_nobody_vouches_for_is_not_trusted() {
+    let store = InBucket::at(S3Server::start_tls().await, |options| {
+        options.network.ca.clear();
+        options.network.max_retries = 0;
+    });
+    let error = store.try_put(&body(10)).await.unwrap_err();
+    assert!(explain(&error).contains("certificate"), "{}", explain(&error));
+    assert!(store.server.requests().is_empty());
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use url::Url;
 use self::{
     directory::Directory,
     error::Place,
+    extension::Extension,
     resume::Resume,
     writer::{Target, Writer},
 };
@@ -24,20 +25,15 @@ use crate::{
 };
 
 mod directory;
-mod error;
+pub(super) mod error;
+pub(super) mod extension;
 mod file;
-mod probe;
+pub(super) mod probe;
 mod reader;
 mod resume;
-#[cfg(feature = "s3")]
-mod s3;
-#[cfg(feature = "s3")]
-mod transport;
 mod walk;
 mod writer;
 
-#[cfg(feature = "s3")]
-pub use self::s3::{CustomerKey, Presign, S3Encryption, S3Links, S3Network, S3Options, S3Upload, Secret};
 pub use self::{
     directory::DirectoryOptions,
     probe::{Check, Outcome},
@@ -53,9 +49,8 @@ pub struct ObjectStoreDatastore {
     store: Arc<dyn ObjectStore>,
     // Set when `store` is a directory that we opened: then files are read, listed and cleaned up without its help.
     directory: Option<Arc<Directory>>,
-    // Set when `store` is a bucket that we opened.
-    #[cfg(feature = "s3")]
-    s3: Option<Arc<s3::S3>>,
+    // What `store` can do that it has no words for.
+    extension: Option<Arc<dyn Extension>>,
     place: Place,
     attributes: Attributes,
     part_bytes: usize,
@@ -80,8 +75,7 @@ impl ObjectStoreDatastore {
         Self {
             store,
             directory: None,
-            #[cfg(feature = "s3")]
-            s3: None,
+            extension: None,
             place: Place::default(),
             attributes: Attributes::default(),
             part_bytes: Self::REMOTE_PART_BYTES,
@@ -105,6 +99,16 @@ impl ObjectStoreDatastore {
         let mut this = Self::new(Arc::new(store)).with_part_bytes(Self::LOCAL_PART_BYTES);
         this.directory = Some(Arc::new(directory));
         Ok(this)
+    }
+
+    /// Wraps a store that we know more about.
+    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "only stores behind features are extended"))]
+    pub(super) fn extended(store: Arc<dyn ObjectStore>, extension: Arc<dyn Extension>) -> Self {
+        let mut this = Self::new(store);
+        this.place = extension.place();
+        this.attributes = extension.attributes();
+        this.extension = Some(extension);
+        this
     }
 
     /// Uses parts of `part_bytes`, which is also the length up to which an object is buffered and put whole.
@@ -139,7 +143,7 @@ impl ObjectStoreDatastore {
             GetResultPayload::File(file, _) => file::read_file(file, range).await,
             GetResultPayload::Stream(stream) => {
                 let len = range.end - range.start;
-                let resume = Resume::new(Arc::clone(&self.store), path.clone(), range, &result.meta);
+                let resume = Resume::new(self, path.clone(), range, &result.meta);
                 reader::read_stream(resume.read(stream), len, &self.place).await
             }
         }
@@ -164,9 +168,10 @@ impl Datastore for ObjectStoreDatastore {
         if let Some(directory) = &self.directory {
             directory.prepare(key).await?;
         }
-        #[cfg(feature = "s3")]
-        if let Some(s3) = self.s3.as_ref().filter(|s3| !s3.upload.multipart) {
-            return Ok(Box::new(s3::WholeWriter::new(Arc::clone(s3), key.clone(), self.tasks.clone())));
+        if let Some(extension) = &self.extension
+            && let Some(writer) = Arc::clone(extension).writer(key, &self.tasks)
+        {
+            return Ok(writer);
         }
         let target = Target {
             store: Arc::clone(&self.store),
@@ -202,9 +207,8 @@ impl Datastore for ObjectStoreDatastore {
         if let Some(directory) = &self.directory {
             return directory.list(prefix);
         }
-        #[cfg(feature = "s3")]
-        if let Some(s3) = &self.s3 {
-            return s3.list(prefix);
+        if let Some(extension) = &self.extension {
+            return Arc::clone(extension).list(prefix);
         }
         let prefix = prefix.map(|prefix| Path::from(prefix.as_str()));
         let stat = |meta: ::object_store::ObjectMeta| {
@@ -218,19 +222,16 @@ impl Datastore for ObjectStoreDatastore {
             .boxed()
     }
 
-    #[cfg_attr(not(feature = "s3"), expect(unused_variables, reason = "only buckets have links"))]
     async fn link(&self, key: &BlobKey, request: &LinkRequest<'_>) -> Result<Option<Url>, DatastoreError> {
-        #[cfg(feature = "s3")]
-        if let Some(s3) = &self.s3 {
-            return s3.link(key, request).await;
+        match &self.extension {
+            Some(extension) => extension.link(key, request).await,
+            None => Ok(None),
         }
-        Ok(None)
     }
 
     async fn remove_unfinished(&self, before: Timestamp) -> Result<u64, DatastoreError> {
-        #[cfg(feature = "s3")]
-        if let Some(s3) = &self.s3 {
-            return s3.remove_unfinished(before).await;
+        if let Some(extension) = &self.extension {
+            return extension.remove_unfinished(before).await;
         }
         match &self.directory {
             Some(directory) => directory.remove_staged(before).await,

@@ -10,7 +10,7 @@ use std::{
 
 use ipnet::IpNet;
 use mmr_core::{
-    backend::{object_store::S3Options, postgres::PostgresOptions},
+    backend::{s3::S3Options, postgres::PostgresOptions},
     download::FetchLimits,
     policy::ServerPolicy,
     thumbnail::RenderLimits,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use mmr_core::{
-    backend::object_store::{self, CustomerKey, Presign, S3Encryption, S3Links, S3Options, S3Upload},
+    backend::s3::{self, CustomerKey, Presign, S3Encryption, S3Links, S3Options, S3Upload},
     datastore::Placement,
     types::{DatastoreId, MediaKind},
 };
@@ -121,7 +121,7 @@ fn bucket(opts: &DatastoreOpts, at: &impl Fn(&str) -> Place, report: &mut Report
     let secret = opts.access_secret.as_ref().map(|secret| secret.expose().to_owned());
     let secret = required("accessSecret", secret, "the access key");
     let encryption = encryption(opts, at, report);
-    let credentials = (id?, object_store::Secret::new(secret?));
+    let credentials = (id?, s3::Secret::new(secret?));
     let mut options = S3Options::new(endpoint?, opts.region.0.clone(), bucket?, credentials);
     options.ssl = opts.ssl;
     options.storage_class = text(&opts.storage_class);

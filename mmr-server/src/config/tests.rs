@@ -1,7 +1,7 @@
 //! Configuration as a whole.
 
 use mmr_core::{
-    backend::object_store::S3Encryption,
+    backend::s3::S3Encryption,
     datastore::Placement,
     types::{DatastoreId, MediaKind},
 };

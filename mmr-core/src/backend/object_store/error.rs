@@ -7,31 +7,36 @@ use ::object_store::Error as StoreError;
 use crate::datastore::DatastoreError;
 
 type Source = Box<dyn Error + Send + Sync>;
-type Kind = fn(Source) -> DatastoreError;
+pub(in crate::backend) type Kind = fn(Source) -> DatastoreError;
 
-/// Where a store is, for messages: bucket and endpoint. Directories say so themselves.
+/// Where a store is, for messages, and what its own errors mean. Directories need neither.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Place(Option<Arc<str>>);
+pub(in crate::backend) struct Place(Option<Named>);
+
+#[derive(Clone, Debug)]
+struct Named {
+    name: Arc<str>,
+    kind_of: fn(&(dyn Error + 'static)) -> Option<Kind>,
+}
 
 #[derive(Debug, thiserror::Error)]
-#[error("{place} failed")]
+#[error("{name} failed")]
 struct At {
-    place: Arc<str>,
+    name: Arc<str>,
     source: Source,
 }
 
 impl Place {
-    #[cfg(feature = "s3")]
-    pub(super) fn new(place: &str) -> Self {
-        Self(Some(place.into()))
+    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "only stores behind features have names"))]
+    pub(in crate::backend) fn new(name: &str, kind_of: fn(&(dyn Error + 'static)) -> Option<Kind>) -> Self {
+        Self(Some(Named { name: name.into(), kind_of }))
     }
 
     /// As [`classify`], and names the place.
-    pub(super) fn classify(&self, error: impl Into<Source>) -> DatastoreError {
-        let error = classify(error);
-        let Some(place) = &self.0 else { return error };
-        let at = |source| Box::new(At { place: Arc::clone(place), source });
-        match error {
+    pub(in crate::backend) fn classify(&self, error: impl Into<Source>) -> DatastoreError {
+        let Some(Named { name, kind_of }) = &self.0 else { return classify(error) };
+        let at = |source| Box::new(At { name: Arc::clone(name), source });
+        match classify_by(error.into(), |error| kind_of(error).or_else(|| self::kind_of(error))) {
             DatastoreError::Denied(source) => DatastoreError::Denied(at(source)),
             DatastoreError::Full(source) => DatastoreError::Full(at(source)),
             DatastoreError::Unavailable(source) => DatastoreError::Unavailable(at(source)),
@@ -42,8 +47,11 @@ impl Place {
 }
 
 /// Finds the kind of an error by what lies deepest in it: `object_store` hides most of them in `Generic`.
-pub(super) fn classify(error: impl Into<Source>) -> DatastoreError {
-    let error = error.into();
+pub(in crate::backend) fn classify(error: impl Into<Source>) -> DatastoreError {
+    classify_by(error.into(), kind_of)
+}
+
+fn classify_by(error: Source, kind_of: impl Fn(&(dyn Error + 'static)) -> Option<Kind>) -> DatastoreError {
     let mut cause: Option<&(dyn Error + 'static)> = Some(&*error);
     while let Some(current) = cause {
         if let Some(StoreError::NotFound { .. }) = current.downcast_ref() {
@@ -70,32 +78,7 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<Kind> {
         // A cancelled task means that the runtime is shutting down.
         return error.is_cancelled().then_some(DatastoreError::Unavailable as Kind);
     }
-    #[cfg(feature = "s3")]
-    if let Some(kind) = kind_of_http(error) {
-        return Some(kind);
-    }
     error.downcast_ref::<io::Error>().and_then(kind_of_io)
-}
-
-#[cfg(feature = "s3")]
-fn kind_of_http(error: &(dyn Error + 'static)) -> Option<Kind> {
-    use ::object_store::client::{HttpError, HttpErrorKind};
-
-    use super::transport::{Meaning, Refusal};
-
-    if let Some(refusal) = error.downcast_ref::<Refusal>() {
-        return match refusal.meaning() {
-            Meaning::Denied => Some(DatastoreError::Denied),
-            Meaning::Full => Some(DatastoreError::Full),
-            Meaning::Unavailable => Some(DatastoreError::Unavailable),
-            Meaning::Other => Some(DatastoreError::Other),
-        };
-    }
-    let error = error.downcast_ref::<HttpError>()?;
-    // What the store said decides. Without that, nothing was said.
-    let said = error.source().and_then(|source| source.downcast_ref::<Refusal>()).is_some();
-    let broke = !matches!(error.kind(), HttpErrorKind::Unknown | HttpErrorKind::Decode);
-    (broke && !said).then_some(DatastoreError::Unavailable as Kind)
 }
 
 fn kind_of_io(error: &io::Error) -> Option<Kind> {

@@ -80,7 +80,7 @@ fn sample(range: Range<usize>) -> Bytes {
 }
 
 /// A message with all its causes.
-pub(super) fn explain(error: &dyn Error) -> String {
+pub(in crate::backend) fn explain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -126,9 +126,8 @@ impl ObjectStoreDatastore {
         let put = self.try_put(&long, self.part_bytes + SHORT).await;
         record(LONG, and(put, self.try_read(&long, self.part_bytes + SHORT)).await, true);
         record(LIST, self.try_list(&short).await, true);
-        #[cfg(feature = "s3")]
-        if let Some(s3) = &self.s3 {
-            for (names, tried) in s3.try_links(&short, &sample(0..SHORT)).await {
+        if let Some(extension) = &self.extension {
+            for (names, tried) in extension.try_links(&short, &sample(0..SHORT)).await {
                 record(names, tried, true);
             }
         }

@@ -11,7 +11,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 
-use super::error::classify;
+use super::{ObjectStoreDatastore, error::Place};
 
 type Chunks = BoxStream<'static, Result<Bytes, StoreError>>;
 
@@ -23,6 +23,7 @@ const MAX_FRUITLESS: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Resume {
     store: Arc<dyn ObjectStore>,
+    place: Place,
     path: Path,
     left: Range<u64>,
     size: u64,
@@ -32,9 +33,15 @@ pub(super) struct Resume {
 
 impl Resume {
     /// For the bytes of `range` of the object that `meta` tells about.
-    pub(super) fn new(store: Arc<dyn ObjectStore>, path: Path, range: Range<u64>, meta: &ObjectMeta) -> Self {
+    pub(super) fn new(
+        datastore: &ObjectStoreDatastore,
+        path: Path,
+        range: Range<u64>,
+        meta: &ObjectMeta,
+    ) -> Self {
+        let (store, place) = (Arc::clone(&datastore.store), datastore.place.clone());
         let (size, e_tag) = (meta.size, meta.e_tag.clone());
-        Self { store, path, left: range, size, e_tag, fruitless: 0 }
+        Self { store, place, path, left: range, size, e_tag, fruitless: 0 }
     }
 
     /// Reads `chunks`, and the rest from wherever it takes.
@@ -71,7 +78,7 @@ impl Resume {
                     GetResultPayload::File(..) => return None,
                 },
                 Err(error) => {
-                    if !classify(error).is_transient() {
+                    if !self.place.classify(error).is_transient() {
                         return None;
                     }
                 }
@@ -100,7 +107,7 @@ mod tests {
         // `InMemory` has a tag of its own for each put.
         let meta = ObjectMeta { e_tag: store.head(&path).await.unwrap().e_tag, ..meta };
         let chunks = stream::iter([Ok(Bytes::from_static(start)), Err(broken())]).boxed();
-        Resume::new(store, path, 0..6, &meta).read(chunks).try_collect().await
+        Resume::new(&ObjectStoreDatastore::new(store), path, 0..6, &meta).read(chunks).try_collect().await
     }
 
     #[tokio::test]

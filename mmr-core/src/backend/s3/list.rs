@@ -74,7 +74,7 @@ fn timestamp(time: DateTime<Utc>) -> Timestamp {
 
 impl S3 {
     /// Objects, page by page as they are asked for.
-    pub(in super::super) fn list(
+    pub(super) fn objects(
         self: &Arc<Self>,
         prefix: Option<&BlobKey>,
     ) -> BoxStream<'static, Result<BlobStat, DatastoreError>> {
@@ -111,7 +111,7 @@ impl S3 {
     }
 
     /// Aborts uploads of objects of ours that were begun before `before`. Answers how many.
-    pub(in super::super) async fn remove_unfinished(&self, before: Timestamp) -> Result<u64, DatastoreError> {
+    pub(super) async fn abort_uploads(&self, before: Timestamp) -> Result<u64, DatastoreError> {
         let mut markers = Some((String::new(), String::new()));
         let mut old = VecDeque::new();
         // All pages first: what is aborted meanwhile would move the next ones.

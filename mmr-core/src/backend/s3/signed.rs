@@ -10,8 +10,8 @@ use http::{HeaderMap, Method, Request, header};
 use http_body_util::{BodyExt as _, Empty};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::S3;
-use crate::{backend::object_store::transport::Outgoing, datastore::DatastoreError};
+use super::{S3, transport::Outgoing};
+use crate::datastore::DatastoreError;
 
 /// One request, and how to make its body, as often as it takes.
 pub(super) struct Call<'a> {

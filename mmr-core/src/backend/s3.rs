@@ -6,40 +6,51 @@
 //!
 //! Payloads are not hashed for the signature where TLS protects them.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use ::object_store::{
     Attribute, Attributes, BackoffConfig, ObjectStore, RetryConfig,
     aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredential},
 };
+use async_trait::async_trait;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use tokio_util::task::TaskTracker;
 use url::Url;
 
-use super::{
-    ObjectStoreDatastore,
-    error::{Place, classify},
-    transport::{Transport, TransportOptions},
+use self::{
+    transport::{Meaning, Refusal, Transport, TransportOptions},
+    whole::WholeWriter,
 };
-use crate::datastore::DatastoreError;
+use super::object_store::{
+    ObjectStoreDatastore,
+    error::{Kind, Place, classify},
+    extension::{Extension, Tried},
+};
+use crate::{
+    datastore::{BlobStat, BlobWriter, DatastoreError, LinkRequest},
+    types::{BlobKey, Timestamp},
+};
 
 mod link;
 mod list;
 mod options;
 mod probe;
 mod signed;
+mod transport;
 mod whole;
 
 pub use self::options::{
     CustomerKey, Presign, S3Encryption, S3Links, S3Network, S3Options, S3Upload, Secret,
 };
-pub(super) use self::whole::WholeWriter;
 
 /// What a bucket can do beyond `ObjectStore`.
-pub(super) struct S3 {
-    pub(super) store: Arc<AmazonS3>,
-    pub(super) transport: Transport,
-    pub(super) upload: S3Upload,
-    pub(super) place: Place,
+struct S3 {
+    store: Arc<AmazonS3>,
+    transport: Transport,
+    upload: S3Upload,
+    place: Place,
     // Makes links; not asked for anything.
     signer: Option<AmazonS3>,
     links: S3Links,
@@ -68,13 +79,9 @@ impl ObjectStoreDatastore {
     /// Errors: [`DatastoreError::Other`] for options that make no sense.
     pub fn s3(options: S3Options) -> Result<Self, DatastoreError> {
         let s3 = S3::new(options).map_err(classify)?;
-        let mut this = Self::new(Arc::clone(&s3.store) as Arc<dyn ObjectStore>)
-            .with_part_bytes(s3.upload.part_bytes)
-            .with_parts_in_flight(s3.upload.parts_in_flight);
-        this.place = s3.place.clone();
-        this.attributes = s3.attributes();
-        this.s3 = Some(Arc::new(s3));
-        Ok(this)
+        let S3Upload { part_bytes, parts_in_flight, .. } = s3.upload;
+        let this = Self::extended(Arc::clone(&s3.store) as Arc<dyn ObjectStore>, Arc::new(s3));
+        Ok(this.with_part_bytes(part_bytes).with_parts_in_flight(parts_in_flight))
     }
 }
 
@@ -101,7 +108,7 @@ impl S3 {
         if let Some(base) = &options.links.public_base_url {
             parse(base, "public_base_url")?;
         }
-        let place = Place::new(&format!("bucket {} at {}", options.bucket, options.endpoint));
+        let place = Place::new(&format!("bucket {} at {}", options.bucket, options.endpoint), kind_of);
         Ok(Self {
             store: Arc::new(store),
             transport,
@@ -122,12 +129,63 @@ impl S3 {
             network: options.network,
         })
     }
+}
 
-    /// What new objects are told to be.
+#[async_trait]
+impl Extension for S3 {
+    fn place(&self) -> Place {
+        self.place.clone()
+    }
+
     fn attributes(&self) -> Attributes {
         let class = self.storage_class.clone().map(|class| (Attribute::StorageClass, class));
         class.into_iter().collect()
     }
+
+    fn writer(self: Arc<Self>, key: &BlobKey, tasks: &TaskTracker) -> Option<Box<dyn BlobWriter>> {
+        if self.upload.multipart {
+            return None;
+        }
+        Some(Box::new(WholeWriter::new(self, key.clone(), tasks.clone())))
+    }
+
+    fn list(
+        self: Arc<Self>,
+        prefix: Option<&BlobKey>,
+    ) -> BoxStream<'static, Result<BlobStat, DatastoreError>> {
+        self.objects(prefix)
+    }
+
+    async fn link(&self, key: &BlobKey, request: &LinkRequest<'_>) -> Result<Option<Url>, DatastoreError> {
+        self.link_to(key, request).await
+    }
+
+    async fn remove_unfinished(&self, before: Timestamp) -> Result<u64, DatastoreError> {
+        self.abort_uploads(before).await
+    }
+
+    async fn try_links(&self, key: &BlobKey, expected: &Bytes) -> Vec<Tried> {
+        self.probe_links(key, expected).await
+    }
+}
+
+/// What an error of ours or of our transport means.
+fn kind_of(error: &(dyn Error + 'static)) -> Option<Kind> {
+    use ::object_store::client::{HttpError, HttpErrorKind};
+
+    if let Some(refusal) = error.downcast_ref::<Refusal>() {
+        return match refusal.meaning() {
+            Meaning::Denied => Some(DatastoreError::Denied),
+            Meaning::Full => Some(DatastoreError::Full),
+            Meaning::Unavailable => Some(DatastoreError::Unavailable),
+            Meaning::Other => Some(DatastoreError::Other),
+        };
+    }
+    let error = error.downcast_ref::<HttpError>()?;
+    // What the store said decides. Without that, nothing was said.
+    let said = error.source().and_then(|source| source.downcast_ref::<Refusal>()).is_some();
+    let broke = !matches!(error.kind(), HttpErrorKind::Unknown | HttpErrorKind::Decode);
+    (broke && !said).then_some(DatastoreError::Unavailable as Kind)
 }
 
 fn build(options: &S3Options, bucket_url: &str, transport: &Transport) -> ::object_store::Result<AmazonS3> {

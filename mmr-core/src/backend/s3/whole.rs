@@ -18,16 +18,17 @@ use tokio_util::task::TaskTracker;
 use super::{
     S3, S3Encryption,
     signed::{Call, Payload},
+    transport::Outgoing,
 };
 use crate::{
-    backend::object_store::transport::Outgoing,
+    backend::object_store::{error::classify, extension::Extension as _},
     datastore::{BlobWriter, DatastoreError},
     stream::{Spool, SpoolReader},
     types::BlobKey,
 };
 
 /// Keeps up to one part in memory, and what is longer in an unnamed file.
-pub(in super::super) struct WholeWriter {
+pub(super) struct WholeWriter {
     s3: Arc<S3>,
     key: BlobKey,
     tasks: TaskTracker,
@@ -47,7 +48,7 @@ struct Broken;
 struct NoResult;
 
 impl WholeWriter {
-    pub(in super::super) fn new(s3: Arc<S3>, key: BlobKey, tasks: TaskTracker) -> Self {
+    pub(super) fn new(s3: Arc<S3>, key: BlobKey, tasks: TaskTracker) -> Self {
         let digest = s3.sign_payload.then(|| digest::Context::new(&digest::SHA256));
         Self { s3, key, tasks, buffer: BytesMut::new(), file: None, len: 0, digest, broken: false }
     }
@@ -56,7 +57,7 @@ impl WholeWriter {
         let wanted = self.buffer.len() + chunk.len();
         if self.file.is_none() && wanted > self.s3.upload.part_bytes {
             let spool = Spool::create(self.s3.upload.temp_dir.as_deref(), 0).await;
-            self.file = Some(spool.map_err(super::classify)?);
+            self.file = Some(spool.map_err(classify)?);
         }
         let Some(file) = &mut self.file else {
             self.buffer.extend_from_slice(&chunk);
@@ -64,7 +65,7 @@ impl WholeWriter {
         };
         for chunk in [std::mem::take(&mut self.buffer).freeze(), chunk] {
             if !chunk.is_empty() {
-                file.append(chunk).await.map_err(super::classify)?;
+                file.append(chunk).await.map_err(classify)?;
             }
         }
         Ok(())

@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl S3 {
-    pub(in super::super) async fn link(
+    pub(super) async fn link_to(
         &self,
         key: &BlobKey,
         request: &LinkRequest<'_>,

@@ -11,9 +11,9 @@ use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use url::Url;
 
-use super::{S3, S3Encryption};
+use super::{S3, S3Encryption, transport::http_status};
 use crate::{
-    backend::object_store::{probe::explain, transport::http_status},
+    backend::object_store::{extension::Tried, probe::explain},
     types::BlobKey,
 };
 
@@ -26,14 +26,12 @@ const FORGED: (&str, &str) = (
     "the store does not check signatures: whoever reaches it reads everything. Keep it away from the internet",
 );
 
-type Tried = ((&'static str, &'static str), Result<(), String>);
-
 const TTL: Duration = Duration::from_mins(1);
 const CONTENT_TYPE: &str = "image/x-mmr-probe";
 
 impl S3 {
     /// Fetches an object as a client would, by a link and by one that we did not sign.
-    pub(in super::super) async fn try_links(&self, key: &BlobKey, expected: &Bytes) -> Vec<Tried> {
+    pub(super) async fn probe_links(&self, key: &BlobKey, expected: &Bytes) -> Vec<Tried> {
         if matches!(self.encryption, S3Encryption::Customer(_)) {
             return vec![];
         }
