@@ -77,13 +77,13 @@ where
     }
 }
 
-/// Libraries below HTTP are only heard at `trace`.
+/// Libraries below HTTP are only heard at `trace`, and the parameters of statements never.
 fn filter(level: LogLevel) -> EnvFilter {
     EnvFilter::new(match level {
         LogLevel::Panic | LogLevel::Fatal | LogLevel::Error => "error",
         LogLevel::Warn | LogLevel::Warning => "warn",
         LogLevel::Info => "info",
-        LogLevel::Debug => "debug,hyper=info,hyper_util=info,rustls=info,h2=info",
-        LogLevel::Trace => "trace",
+        LogLevel::Debug => "debug,hyper=info,hyper_util=info,rustls=info,h2=info,tokio_postgres=info",
+        LogLevel::Trace => "trace,tokio_postgres=info",
     })
 }

@@ -10,7 +10,7 @@ use std::{
 
 use ipnet::IpNet;
 use mmr_core::{
-    backend::{s3::S3Options, postgres::PostgresOptions},
+    backend::{postgres::PostgresOptions, s3::S3Options},
     download::FetchLimits,
     policy::ServerPolicy,
     thumbnail::RenderLimits,
