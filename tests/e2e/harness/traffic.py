@@ -61,6 +61,11 @@ class Traffic:
         with self._lock:
             return len(self.record.acknowledged)
 
+    def failures(self) -> int:
+        """Uploads that failed so far."""
+        with self._lock:
+            return self.record.uploads.total() - self.record.uploads["ok"]
+
     def stop(self) -> Record:
         """Lets every request end and returns what is known."""
         self._stop.set()
