@@ -10,6 +10,7 @@ mod load;
 mod node;
 mod problem;
 mod raw;
+mod readiness;
 mod schema;
 mod settings;
 mod storage;

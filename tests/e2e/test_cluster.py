@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from harness import paths
 from harness.balancer import Balancer
 from harness.clock import in_fast_time
 from harness.cluster import Backends, Cluster, running_backends, running_cluster
@@ -18,6 +20,7 @@ from harness.media import noise
 from harness.mmr import OPERATOR
 from harness.process import wait_until
 from harness.stack import Stack
+from harness.tcp_proxy import Link
 from harness.traffic import Record, Traffic
 
 pytestmark = pytest.mark.mmr_only("needs several media servers")
@@ -74,19 +77,16 @@ def test_nodes_and_database_die_under_load_and_nothing_acknowledged_is_lost(
 ) -> None:
     token = stack.accounts.new().token
     with running_cluster("chaos", 3, stack.synapse, backends, tmp_path) as cluster:
-        traffic = Traffic(cluster.nodes, token, seed=1)
-        traffic.start()
-        for round_number in range(6):
-            goal = traffic.acknowledged() + 25
-            wait_until(lambda goal=goal: traffic.acknowledged() >= goal, "25 more uploads", 60)
-            if round_number in (1, 4):
-                backends.postgres.restart_hard()
-            node = cluster.nodes[round_number % 3].process
-            node.kill()
-            goal = traffic.acknowledged() + 10
-            wait_until(lambda goal=goal: traffic.acknowledged() >= goal, "10 more uploads", 60)
-            node.start()
-        record = traffic.stop()
+        with Traffic(cluster.nodes, token, seed=1) as traffic:
+            for round_number in range(6):
+                traffic.progress(25)
+                if round_number in (1, 4):
+                    backends.postgres.restart_hard()
+                node = cluster.nodes[round_number % 3].process
+                node.kill()
+                traffic.progress(10)
+                node.start()
+            record = traffic.stop()
 
         assert not record.wrong, record.wrong[:5]
         assert len(record.acknowledged) >= 200
@@ -107,13 +107,10 @@ def test_nodes_are_replaced_one_by_one_without_a_failed_request(
     token = stack.accounts.new().token
     with running_cluster("rolling", 2, stack.synapse, backends, tmp_path) as cluster:
         balancer = Balancer(cluster.nodes, tmp_path)
-        with balancer.process:
-            traffic = Traffic([balancer], token, seed=2)
-            traffic.start()
+        with balancer.process, Traffic([balancer], token, seed=2) as traffic:
             for _ in range(2):
                 for node in cluster.nodes:
-                    goal = traffic.acknowledged() + 20
-                    wait_until(lambda goal=goal: traffic.acknowledged() >= goal, "20 uploads", 60)
+                    traffic.progress(20)
                     assert node.process.stop() == 0
                     node.process.start()
             record = traffic.stop()
@@ -223,3 +220,25 @@ def test_clients_and_servers_are_sent_to_the_bucket_when_it_is_set_up_so(
         # Without being asked to nobody is sent there, and nobody is once the bytes are at hand.
         assert client.get(legacy).status_code == 200
         assert client.download(large).status_code == 200
+
+
+def doctor(config: Path) -> subprocess.CompletedProcess[str]:
+    """`mmr-server doctor` with a server's configuration."""
+    command = [paths.mmr_binary(), "--config", config, "doctor"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_doctor_tries_database_and_bucket_and_says_what_is_wrong(pair: Cluster) -> None:
+    config = pair.nodes[0].config
+    healthy = doctor(config)
+    assert healthy.returncode == 0, healthy.stdout + healthy.stderr
+    for line in ("database.postgres: the database answers", ": put an object", ": read a range"):
+        assert any(
+            said.startswith("ok ") and line in said for said in healthy.stdout.splitlines()
+        ), healthy.stdout
+    assert keys(pair) == pair.objects() == set()
+
+    pair.to_s3.set(Link.CUT)
+    ill = doctor(config)
+    assert ill.returncode == 1
+    assert "FAIL" in ill.stdout and "look at the endpoint" in ill.stdout, ill.stdout

@@ -9,6 +9,7 @@ mod federation;
 mod hostile;
 mod limits;
 mod range;
+mod redirect;
 mod remote;
 mod statements;
 mod tasks;

@@ -3,23 +3,24 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use async_trait::async_trait;
 use mmr_core::{
     MediaRepository,
     backend::net::{EgressPolicy, NetFederation, NetOptions, SigningKeys},
     lifecycle::Background,
     policy::Policies,
     store::MediaStore,
-    types::Mxc,
 };
 
 use ruma::OwnedUserId;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
-use super::{DatastoreSettings, HomeserverSettings, NetworkSettings, Settings, database::Database, storage};
+use super::{
+    DatastoreSettings, HomeserverSettings, NetworkSettings, Settings, database::Database,
+    readiness::BackendsAnswer, storage,
+};
 use crate::{
     auth::{Admins, AppServices, Authenticator, Homeserver, TokenCache},
-    service::{MediaService, Readiness, Tenant},
+    service::{MediaService, Tenant},
 };
 
 /// Everything that runs.
@@ -65,7 +66,7 @@ pub async fn wire(settings: &Settings) -> anyhow::Result<Wired> {
     let mut builder = MediaService::builder(Arc::clone(&repository))
         .stall_timeout(settings.http.limits.stall_timeout)
         .use_forwarded_host(settings.http.use_forwarded_host)
-        .readiness(Arc::new(StoreAnswers(store)))
+        .readiness(Arc::new(BackendsAnswer::new(store, repository.datastores().clone())))
         .network(NetFederation::clone(&federation))
         .datastores(settings.datastores.iter().map(storage::summary).collect());
     let mut tokens = Vec::new();
@@ -161,22 +162,4 @@ fn tenant(
     tenant.tokens = Some(tokens);
     tenant.reported_max_bytes = host.reported_max_bytes;
     Ok(tenant)
-}
-
-/// Ready once the database answers; the datastores were opened before.
-#[derive(Debug)]
-struct StoreAnswers(Arc<dyn MediaStore>);
-
-#[async_trait]
-impl Readiness for StoreAnswers {
-    async fn check(&self) -> Result<(), String> {
-        let probe = Mxc::from_parts("healthz.invalid", "probe").map_err(|error| error.to_string())?;
-        match self.0.lookup(&probe).await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                tracing::warn!(%error, "not ready: the database does not answer");
-                Err("the database does not answer".to_owned())
-            }
-        }
-    }
 }

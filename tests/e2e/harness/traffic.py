@@ -7,12 +7,16 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 import requests
 
 from .http import MatrixHttp, Mxc, describe
 from .load import Item, items
+from .process import wait_until
+
+PATIENCE = 60.0
 
 
 @dataclass
@@ -35,7 +39,7 @@ class Entrance(Protocol):
 
 
 class Traffic:
-    """Threads that upload to, and download from, nodes chosen at random until they are stopped."""
+    """Threads that upload to, and download from, nodes chosen at random, as long as they are in use."""
 
     def __init__(self, nodes: Sequence[Entrance], token: str, *, seed: int, threads: int = 8) -> None:
         self.record = Record()
@@ -51,15 +55,28 @@ class Traffic:
             for number in range(threads)
         ]
 
-    def start(self) -> None:
-        """Begins."""
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
 
     def acknowledged(self) -> int:
         """Uploads that were acknowledged so far."""
         with self._lock:
             return len(self.record.acknowledged)
+
+    def progress(self, uploads: int) -> None:
+        """Waits until so many more uploads are acknowledged."""
+        goal = self.acknowledged() + uploads
+        wait_until(lambda: self.acknowledged() >= goal, f"{uploads} more uploads", PATIENCE)
 
     def failures(self) -> int:
         """Uploads that failed so far."""
@@ -85,6 +102,7 @@ class Traffic:
                 answer = client.upload(item.data)
             except requests.RequestException:
                 self._count(self.record.uploads, "broken")
+                self._stop.wait(0.05)
                 continue
             if answer.status_code != 200:
                 self._failed(self.record.uploads, answer)

@@ -12,7 +12,7 @@ use std::{
 use futures_util::stream::BoxStream;
 use tokio::{
     sync::{Notify, mpsc, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_postgres::Notification;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -39,6 +39,9 @@ const PING: Duration = Duration::from_secs(30);
 const TRIM: Duration = Duration::from_mins(1);
 /// The longest wait between two attempts to connect.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// How long what is cached is trusted without a connection: long enough for a database to be restarted, and no longer, since
+/// it may be that only this node has lost it.
+const TRUST: Duration = Duration::from_mins(1);
 /// How long the publisher of a signal waits until its own subscribers have it.
 const ECHO: Duration = Duration::from_secs(2);
 
@@ -141,11 +144,7 @@ impl News {
     }
 
     fn disconnected(&self) {
-        let mut state = self.state();
-        if state.connected {
-            state.connected = false;
-            self.0.board.publish(&Signal::Lost);
-        }
+        self.state().connected = false;
     }
 
     async fn connect(&self) -> Result<Source, StoreError> {
@@ -181,11 +180,15 @@ impl News {
             self.disconnected();
             tracing::warn!("signals of other nodes are not heard: the connection to the database is lost");
             let mut pause = Duration::from_millis(50);
+            let mut trusted_until = Some(Instant::now() + TRUST);
             source = loop {
                 sleep(pause).await;
                 match self.connect().await {
                     Ok(source) => break source,
                     Err(error) => tracing::debug!(%error, "still no connection to the database"),
+                }
+                if trusted_until.take_if(|until| *until <= Instant::now()).is_some() {
+                    self.0.board.publish(&Signal::Lost);
                 }
                 pause = (pause * 2).min(MAX_PAUSE);
             };
