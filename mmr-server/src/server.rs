@@ -127,6 +127,15 @@ impl Server {
                 None => break,
             }
         }
+        // Clients whose connections the kernel has accepted already would see them reset.
+        let closing = tokio::time::Instant::now() + LAST_CALL.1;
+        while tokio::time::Instant::now() < closing
+            && let Ok(Ok((stream, _))) = tokio::time::timeout(LAST_CALL.0, listener.accept()).await
+            && let Ok(slot) = Arc::clone(&slots).try_acquire_owned()
+        {
+            let work = (Arc::clone(&builder), self.clone(), stop.clone());
+            self.launch(&connections, stream, Open::new(&self.open, slot), work);
+        }
         drop(listener);
         connections.stop(self.limits.shutdown_grace).await
     }
@@ -170,6 +179,9 @@ impl Drop for Open {
         gauge!("media_http_connections").decrement(1);
     }
 }
+
+/// How long nobody may have come before the listener is closed, and how long it stays open for those who do.
+const LAST_CALL: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
 
 /// Binds the listener with a queue that a reconnecting crowd fits in.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -219,9 +231,13 @@ async fn connection(
     });
     let mut connection = pin!(builder.serve_connection(io, service));
     let mut idle = pin!(activity.idle_for(limits.idle_timeout));
+    let stopped = async {
+        stop.cancelled().await;
+        activity.settled().await;
+    };
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
-        () = first_of(stop.cancelled(), idle.as_mut()) => {
+        () = first_of(stopped, idle.as_mut()) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

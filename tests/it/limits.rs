@@ -158,3 +158,18 @@ async fn shutdown_lets_an_upload_under_way_finish_and_accepts_no_more() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(server.stop().await);
 }
+
+#[tokio::test]
+async fn whoever_connected_before_the_shutdown_is_answered() {
+    let server = TestServer::start().await;
+    let mut stream = server.client.connect().await;
+    server.begin_stop();
+    while tokio::net::TcpStream::connect(server.address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(server.stop().await);
+}

@@ -24,6 +24,10 @@ pub(super) struct Activity {
     state: AtomicU64,
 }
 
+/// How long a first request may be on its way, and how often it is looked for.
+const YOUNG: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(5);
+
 const ONE: u64 = 1 << 48;
 const TIME: u64 = ONE - 1;
 
@@ -46,6 +50,14 @@ impl Activity {
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
         self.state.fetch_add(ONE, Ordering::AcqRel);
         Busy(Arc::clone(self))
+    }
+
+    /// Ends at once, unless the connection is so young that its first request may be on its way: whoever sent it has reason
+    /// to think that it will be answered.
+    pub(super) async fn settled(&self) {
+        while self.state.load(Ordering::Acquire) == 0 && self.opened.elapsed() < YOUNG {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Ends when there was no request for `limit`.
