@@ -6,6 +6,7 @@ mod error;
 pub mod federation;
 pub mod flight;
 pub mod lifecycle;
+pub mod metrics;
 pub mod policy;
 pub mod store;
 pub mod stream;

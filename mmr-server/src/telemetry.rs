@@ -54,6 +54,7 @@ pub(crate) fn init_metrics(background: &mmr_core::lifecycle::Background) -> anyh
     let builder =
         PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)?;
     let handle = builder.install_recorder().context("metrics cannot be recorded")?;
+    mmr_core::metrics::describe_all();
     let upkeep = handle.clone();
     background.spawn_until_stop(async move {
         let mut ticks = tokio::time::interval(UPKEEP);

@@ -9,7 +9,7 @@ use std::{
 /// Modules from the innermost layer to the outermost. A module may use its own layer and those before it.
 const LAYERS: [&[&str]; 8] = [
     &["types"],
-    &["stream", "clock"],
+    &["stream", "clock", "metrics"],
     &["datastore", "store", "federation"],
     &["error", "policy", "lifecycle", "flight", "waiters"],
     &["ingest", "access_log", "record_cache"],

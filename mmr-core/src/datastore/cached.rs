@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use ::metrics::Counter;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream::BoxStream};
@@ -16,6 +17,7 @@ use url::Url;
 
 use super::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError, LinkRequest};
 use crate::{
+    metrics,
     stream::ByteStream,
     types::{BlobKey, Timestamp},
 };
@@ -34,6 +36,8 @@ pub struct CachedDatastore {
     loading: Semaphore,
     deletions: AtomicU64,
     links_to_cached: bool,
+    hits: Counter,
+    misses: Counter,
 }
 
 /// Why an object did not come into memory.
@@ -55,10 +59,20 @@ impl CachedDatastore {
             let weight = bytes.len() + key.as_str().len() + 256;
             u32::try_from(weight).unwrap_or(u32::MAX)
         };
+        let (hits, misses) = metrics::object_cache();
         let objects = moka::future::Cache::builder().max_capacity(capacity).weigher(weigh).build();
         let loading = usize::try_from(max_object.max(capacity / 4)).unwrap_or(usize::MAX);
         let loading = Semaphore::new(loading.min(Semaphore::MAX_PERMITS));
-        Self { inner, objects, max_object, loading, deletions: AtomicU64::new(0), links_to_cached: false }
+        Self {
+            inner,
+            objects,
+            max_object,
+            loading,
+            deletions: AtomicU64::new(0),
+            links_to_cached: false,
+            hits,
+            misses,
+        }
     }
 
     /// Gives links also to what is in memory. Default: no.
@@ -139,8 +153,10 @@ impl Datastore for CachedDatastore {
 
     async fn read(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<BlobRead, DatastoreError> {
         if let Some(bytes) = self.objects.get(key).await {
+            self.hits.increment(1);
             return part(&bytes, range);
         }
+        self.misses.increment(1);
         if range.is_some() {
             return self.inner.read(key, range).await;
         }

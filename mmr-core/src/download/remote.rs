@@ -23,6 +23,7 @@ use crate::{
     federation::{Federation, FederationError, FetchRequest, RemoteMedia},
     ingest::{Ingest, NewRecord, Published, Staged, Target},
     lifecycle::Background,
+    metrics,
     policy::ServerPolicy,
     record_cache::RecordCache,
     store::{
@@ -160,6 +161,7 @@ impl Remote {
         if let Err(error) = &outcome {
             tracing::info!(mxc = %wanted.mxc, error = &**error as &dyn std::error::Error, "a fetch failed");
         }
+        metrics::fetched(outcome.as_ref().err().map(|error| error.kind().as_str()));
         self.1.troubles.note(&wanted, outcome.as_ref().err(), self.0.clock.now());
         // Stored before it leaves the table, so that there is no moment at which a second fetch could begin.
         drop(landing);

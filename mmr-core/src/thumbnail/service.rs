@@ -12,6 +12,7 @@ use crate::{
     download::{DownloadRequest, Downloads},
     flight::Flights,
     ingest::{Ingest, NewRecord, Published, Target},
+    metrics,
     policy::{PolicyHandle, ServerPolicy},
     store::{Inserted, NewBlob, NewThumbnail, ThumbnailIndex},
     stream::ByteStream,
@@ -137,6 +138,7 @@ impl Thumbnails {
         let original =
             self.0.downloads.read(&source, RangeRequest::Whole).await?.body.collect_up_to(limit).await?;
         let rendered = self.0.pool.render(original.clone(), spec, Arc::clone(&policy.thumbnails)).await?;
+        metrics::rendered(spec.method.as_str());
         let (Rendered::Image { content_type, width, height, .. }
         | Rendered::Original { content_type, width, height }) = rendered;
         let thumbnail = NewThumbnail {

@@ -62,7 +62,7 @@ impl<'p> Selection<'p> {
 
 impl<'p> AdminEndpoint<'p> {
     /// Number of endpoints.
-    pub(super) const COUNT: usize = 10;
+    pub(super) const COUNT: usize = 14;
 
     /// The endpoint that the part of the path behind `admin/` names.
     pub(super) fn parse(rest: &'p str) -> Option<Self> {
@@ -98,19 +98,23 @@ impl<'p> AdminEndpoint<'p> {
         }
     }
 
-    /// Number below [`Self::COUNT`], and name in metrics and logs.
+    /// Number below [`Self::COUNT`], and name in metrics and logs, as matrix-media-repo calls it.
     pub(super) const fn action(&self) -> (usize, &'static str) {
         match self {
             Self::FederationTest(_) => (0, "federation_test"),
             Self::Datastores => (1, "list_datastores"),
-            Self::SizeEstimate(_) => (2, "datastore_size_estimate"),
+            Self::SizeEstimate(_) => (2, "get_storage_estimate"),
             Self::Transfer { .. } => (3, "datastore_transfer"),
             Self::Tasks { unfinished: false } => (4, "list_all_background_tasks"),
             Self::Tasks { unfinished: true } => (5, "list_unfinished_background_tasks"),
             Self::Task(_) => (6, "get_background_task"),
-            Self::Quarantine(_) => (7, "quarantine"),
-            Self::Purge(_) => (8, "purge"),
-            Self::PurgeRemote => (9, "purge_remote"),
+            Self::Quarantine(Selection::Media(..)) => (7, "quarantine_media"),
+            Self::Quarantine(Selection::User(_)) => (8, "quarantine_user"),
+            Self::Quarantine(Selection::Server(_)) => (9, "quarantine_domain"),
+            Self::Purge(Selection::Media(..)) => (10, "purge_individual_media"),
+            Self::Purge(Selection::User(_)) => (11, "purge_user_media"),
+            Self::Purge(Selection::Server(_)) => (12, "purge_domain_media"),
+            Self::PurgeRemote => (13, "purge_remote_media"),
         }
     }
 }
@@ -124,16 +128,16 @@ mod tests {
         for (path, action) in [
             ("federation/test/a.org%3A8448", "federation_test"),
             ("datastores", "list_datastores"),
-            ("datastores/a/size_estimate", "datastore_size_estimate"),
+            ("datastores/a/size_estimate", "get_storage_estimate"),
             ("datastores/a/transfer_to/b", "datastore_transfer"),
             ("tasks/all", "list_all_background_tasks"),
             ("tasks/unfinished", "list_unfinished_background_tasks"),
             ("tasks/17", "get_background_task"),
-            ("quarantine/a.org/b", "quarantine"),
-            ("quarantine/user/@a:a.org", "quarantine"),
-            ("purge/server/a.org", "purge"),
-            ("purge/remote", "purge_remote"),
-            ("purge_remote", "purge_remote"),
+            ("quarantine/a.org/b", "quarantine_media"),
+            ("quarantine/user/@a:a.org", "quarantine_user"),
+            ("purge/server/a.org", "purge_domain_media"),
+            ("purge/remote", "purge_remote_media"),
+            ("purge_remote", "purge_remote_media"),
         ] {
             let endpoint = AdminEndpoint::parse(path);
             assert_eq!(endpoint.map(|endpoint| endpoint.action().1), Some(action), "{path}");
@@ -172,8 +176,12 @@ mod tests {
             AdminEndpoint::Tasks { unfinished: false },
             AdminEndpoint::Tasks { unfinished: true },
             AdminEndpoint::Task("".into()),
+            AdminEndpoint::Quarantine(Selection::Media("".into(), "".into())),
             AdminEndpoint::Quarantine(Selection::User("".into())),
+            AdminEndpoint::Quarantine(Selection::Server("".into())),
+            AdminEndpoint::Purge(Selection::Media("".into(), "".into())),
             AdminEndpoint::Purge(Selection::User("".into())),
+            AdminEndpoint::Purge(Selection::Server("".into())),
             AdminEndpoint::PurgeRemote,
         ];
         let numbers: Vec<usize> = endpoints.iter().map(|endpoint| endpoint.action().0).collect();
