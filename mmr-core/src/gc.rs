@@ -7,7 +7,7 @@ use futures_util::TryStreamExt as _;
 use crate::{
     Error, Result,
     clock::Clock,
-    datastore::{Datastore, Datastores},
+    datastore::{BlobStat, Datastore, Datastores},
     store::{BlobIndex, LeaseIndex, UploadIndex},
     types::{BlobKey, DatastoreId, Timestamp},
 };
@@ -24,7 +24,8 @@ pub struct CollectorSchedule {
     pub sweep_every: Duration,
     /// Age at which garbage is deleted: readers may hold a lookup from before it became garbage.
     pub garbage_grace: Duration,
-    /// Age at which an object without a row is an orphan rather than an upload about to be recorded.
+    /// Age at which an object without a row is an orphan rather than an upload about to be recorded. Some stores count from
+    /// the beginning of the upload.
     pub orphan_grace: Duration,
     /// Age since the last write at which an unfinished object belongs to nobody.
     pub unfinished_grace: Duration,
@@ -36,7 +37,7 @@ impl Default for CollectorSchedule {
             collect_every: Duration::from_mins(1),
             sweep_every: Duration::from_hours(24),
             garbage_grace: Duration::from_mins(10),
-            orphan_grace: Duration::from_hours(1),
+            orphan_grace: Duration::from_hours(24),
             unfinished_grace: Duration::from_hours(24),
         }
     }
@@ -83,11 +84,24 @@ impl Collector {
             if garbage.is_empty() {
                 return Ok(deleted);
             }
+            let mut gone = Vec::with_capacity(garbage.len());
             for location in &garbage {
-                self.0.datastores.delete(location).await?;
+                match self.0.datastores.delete(location).await {
+                    Ok(()) => gone.push(location.clone()),
+                    // It stays on the list, and is in nobody's way.
+                    Err(error) => {
+                        let (datastore, key) = (&location.datastore, &location.key);
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(error, %datastore, %key, "an object could not be deleted, it will be tried again");
+                    }
+                }
             }
-            self.0.blobs.forget(&garbage).await?;
-            deleted += garbage.len() as u64;
+            self.0.blobs.forget(&gone).await?;
+            deleted += gone.len() as u64;
+            // The same ones would come again.
+            if gone.len() < garbage.len() {
+                return Ok(deleted);
+            }
         }
     }
 
@@ -110,7 +124,9 @@ impl Collector {
         datastore: &Arc<dyn Datastore>,
         before: Timestamp,
     ) -> Result<u64> {
-        let old = datastore.list(None).try_filter(|stat| std::future::ready(stat.modified < before));
+        // What has another kind of name was put there by somebody else.
+        let is_ours = |stat: &BlobStat| stat.modified < before && stat.key.is_generated();
+        let old = datastore.list(None).try_filter(|stat| std::future::ready(is_ours(stat)));
         let mut batches = old.map_ok(|stat| stat.key).try_chunks(BATCH as usize);
         let mut deleted = 0;
         while let Some(keys) = batches.try_next().await.map_err(|error| Error::Datastore(error.1))? {

@@ -24,6 +24,15 @@ impl News {
         Self { records, signals }
     }
 
+    /// Nothing that is remembered about any media holds any longer. For changes that may have happened: failing to tell is
+    /// only logged.
+    pub(crate) async fn anything_may_have_changed(&self) {
+        self.records.forget_all();
+        if let Err(error) = self.signals.publish(&Signal::AllMediaChanged).await {
+            tracing::warn!(%error, "other nodes could not be told of a change");
+        }
+    }
+
     /// What is remembered about this media no longer holds.
     ///
     /// An empty list is told as everything: a call that is repeated because its outcome was lost finds nothing to change,

@@ -17,6 +17,7 @@ use crate::{
     clock::Clock,
     datastore::Datastores,
     lifecycle::Background,
+    news::News,
     store::{BlobIndex, NewTask, TaskIndex, TaskRecord},
     types::{DatastoreId, Timestamp},
 };
@@ -25,6 +26,8 @@ mod estimate;
 mod job;
 mod pace;
 mod transfer;
+
+use self::job::UNKNOWN_KIND;
 
 pub use self::{
     estimate::Estimate,
@@ -38,7 +41,7 @@ const CLAIM: Duration = Duration::from_mins(1);
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often the queue is looked at for what other nodes put there.
 const LOOK: Duration = Duration::from_secs(10);
-/// A task that failed for passing reasons so often in a row is over.
+/// A task that was claimed so often, and got nowhere the last time, is over.
 const ATTEMPTS: u32 = 100;
 
 /// Background tasks. Cheap to clone.
@@ -50,6 +53,7 @@ pub(crate) struct Inner {
     pub(crate) index: Arc<dyn TaskIndex>,
     pub(crate) blobs: Arc<dyn BlobIndex>,
     pub(crate) datastores: Datastores,
+    pub(crate) news: News,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) background: Background,
     /// Tells this process from others on the same store.
@@ -163,7 +167,9 @@ impl Tasks {
         let error = match outcome {
             Ok(()) => None,
             // The claim runs out, and somebody tries again.
-            Err(error) if is_transient(&error) && attempts < ATTEMPTS => {
+            Err(error)
+                if is_transient(&error) && (attempts < ATTEMPTS || progress.text() != task.progress) =>
+            {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(task = id, error, "a background task failed, it will be tried again");
                 return;
@@ -251,6 +257,8 @@ fn is_transient(error: &Error) -> bool {
     match error.root() {
         Error::Store(error) => error.is_transient(),
         Error::Datastore(error) => error.is_transient(),
+        // This node may not have heard of it yet.
+        Error::NoDatastore(_) | Error::Internal(UNKNOWN_KIND) => true,
         _ => false,
     }
 }

@@ -261,8 +261,13 @@ impl Filling {
         }
         let evicted = {
             let mut copies = lock(&self.growing.copies);
-            copies.note(&self.growing.key, self.len);
-            copies.shrink()
+            if copies.growing.contains(&self.growing.key) {
+                copies.note(&self.growing.key, self.len);
+                copies.shrink()
+            } else {
+                // The object was deleted meanwhile.
+                vec![self.growing.key.clone()]
+            }
         };
         for key in evicted {
             if let Err(error) = self.near.delete(&key).await {
@@ -289,7 +294,12 @@ impl Datastore for TieredDatastore {
     }
 
     async fn delete(&self, key: &BlobKey) -> Result<(), DatastoreError> {
-        if self.copies().forget(key) {
+        let is_copied = {
+            let mut copies = self.copies();
+            copies.growing.remove(key);
+            copies.forget(key)
+        };
+        if is_copied {
             self.near.delete(key).await?;
         }
         self.far.delete(key).await

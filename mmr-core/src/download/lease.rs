@@ -4,7 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{Result, clock::Clock, lifecycle::Background, store::LeaseIndex, types::Mxc};
+use crate::{
+    Result,
+    clock::Clock,
+    lifecycle::Background,
+    store::LeaseIndex,
+    types::{MediaId, Mxc},
+};
 
 /// How long a fetch is protected when its node dies.
 const TTL: Duration = Duration::from_secs(30);
@@ -18,7 +24,6 @@ const LOOK: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) struct FetchLeases {
     pub(crate) index: Arc<dyn LeaseIndex>,
-    pub(crate) holder: String,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) background: Background,
 }
@@ -27,12 +32,14 @@ impl FetchLeases {
     /// The lease for fetching `mxc`, given back when it is dropped; `None` when another node has it, after a pause.
     pub(super) async fn take(&self, mxc: &Mxc) -> Result<Option<DropGuard>> {
         let name = format!("fetch {mxc}");
-        if !self.index.try_lease(&name, &self.holder, TTL, self.clock.now()).await? {
+        // One of its own: the last fetch of the same may not have given its lease back yet.
+        let holder = MediaId::generate().to_string();
+        if !self.index.try_lease(&name, &holder, TTL, self.clock.now()).await? {
             tokio::time::sleep(LOOK).await;
             return Ok(None);
         }
         let done = CancellationToken::new();
-        let (index, holder, clock) = (Arc::clone(&self.index), self.holder.clone(), Arc::clone(&self.clock));
+        let (index, clock) = (Arc::clone(&self.index), Arc::clone(&self.clock));
         self.background.spawn(keep(index, name, holder, clock, done.clone()));
         Ok(Some(done.drop_guard()))
     }

@@ -230,11 +230,13 @@ impl Remote {
     async fn lease(&self, wanted: &Wanted) -> Result<Leased> {
         let (Some(leases), None) = (&self.0.leases, &wanted.lost) else { return Ok(Leased::ByUs(None)) };
         loop {
-            if let Some(lease) = leases.take(&wanted.mxc).await? {
-                return Ok(Leased::ByUs(Some(lease)));
-            }
+            let lease = leases.take(&wanted.mxc).await?;
+            // Somebody may have stored it since the reader looked.
             if let Some(record) = self.lookup(&wanted.mxc).await? {
                 return Ok(Leased::Before(record));
+            }
+            if lease.is_some() {
+                return Ok(Leased::ByUs(lease));
             }
         }
     }

@@ -118,7 +118,7 @@ impl MediaRepositoryBuilder {
     }
 
     /// Has nodes on the same store agree on which of them fetches media of another server; the others wait for it, at the
-    /// price of two statements for each fetch. Default: false, each node for itself.
+    /// price of three statements for each fetch. Default: false, each node for itself.
     pub const fn share_fetches(mut self, share: bool) -> Self {
         self.share_fetches = share;
         self
@@ -172,7 +172,6 @@ impl MediaRepositoryBuilder {
         let holder = MediaId::generate().to_string();
         let leases = share_fetches.then(|| FetchLeases {
             index: facet(),
-            holder: holder.clone(),
             clock: Arc::clone(&clock),
             background: background.clone(),
         });
@@ -214,12 +213,19 @@ impl MediaRepositoryBuilder {
             index: facet(),
             news: news.clone(),
             clock: Arc::clone(&clock),
+            background: background.clone(),
         });
-        let purge = Purge::new(purge::Inner { media: facet(), news, clock: Arc::clone(&clock) });
+        let purge = Purge::new(purge::Inner {
+            media: facet(),
+            news: news.clone(),
+            clock: Arc::clone(&clock),
+            background: background.clone(),
+        });
         let tasks = Tasks::new(tasks::Inner {
             index: facet(),
             blobs: facet(),
             datastores: datastores.clone(),
+            news,
             clock: Arc::clone(&clock),
             background: background.clone(),
             holder: holder.clone(),

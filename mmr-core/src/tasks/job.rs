@@ -34,6 +34,9 @@ pub struct Transfer {
     pub bytes_per_second: Option<u64>,
 }
 
+/// Why a task of a newer version is left to nodes of that version.
+pub(super) const UNKNOWN_KIND: &str = "this version does not know such background tasks";
+
 const TRANSFER: &str = "storage_migration";
 
 impl Job {
@@ -50,13 +53,13 @@ impl Job {
         serde_json::to_string(transfer).expect("strings and numbers are always JSON")
     }
 
-    /// A queued job. One of a kind that this version does not know is an error: a newer node will have put it there.
+    /// A queued job. A kind that this version does not know will have been put there by a newer node.
     pub(super) fn parse(name: &str, params: &str) -> Result<Self> {
         match name {
             TRANSFER => serde_json::from_str(params)
                 .map(Self::Transfer)
                 .map_err(|_| Error::Internal("the parameters of a background task cannot be read")),
-            _ => Err(Error::Internal("this version does not know such background tasks")),
+            _ => Err(Error::Internal(UNKNOWN_KIND)),
         }
     }
 

@@ -51,13 +51,31 @@ impl fmt::Debug for DatastoreId {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlobKey(Box<str>);
 
+/// Characters of a generated key behind its fan.
+const RANDOM: usize = 40;
+
 impl BlobKey {
     /// A fresh key of 240 random bits, fanned out over 256 prefixes.
     #[must_use]
     pub fn generate() -> Self {
         let mut byte = [0];
         getrandom::fill(&mut byte).expect("the operating system's random generator works");
-        Self(format!("{:02x}/{}", byte[0], random_text(40)).into())
+        Self(format!("{:02x}/{}", byte[0], random_text(RANDOM)).into())
+    }
+
+    /// Whether the key looks like one that [`BlobKey::generate`] made. What other software keeps in the same place does not.
+    #[must_use]
+    pub fn is_generated(&self) -> bool {
+        let is_text = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        match self.0.split_once('/') {
+            Some((fan, name)) => {
+                fan.len() == 2
+                    && fan.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+                    && name.len() == RANDOM
+                    && name.bytes().all(is_text)
+            }
+            None => false,
+        }
     }
 
     /// Validates `text` as a key.

@@ -34,6 +34,9 @@ pub(super) async fn open_all(
             })?;
             let tiered = TieredDatastore::new(datastore, near.datastore, disk_share, near.trusted).await;
             let tiered = tiered.with_context(|| format!("{} cannot be listed", path.display()))?;
+            // Only now is there nothing left from before.
+            fs::write(&near.note, near.boot)
+                .with_context(|| format!("{} cannot be written", near.note.display()))?;
             datastore = Arc::new(tiered.with_links_to_copied(s3.redirect_when_cached));
         }
         if let StorageSettings::S3(s3) = storage {
@@ -83,6 +86,8 @@ pub(crate) fn open_bucket(id: &str, settings: &S3Settings) -> anyhow::Result<Obj
 struct Near {
     datastore: Arc<dyn Datastore>,
     trusted: bool,
+    note: PathBuf,
+    boot: String,
 }
 
 /// A directory of its own for each datastore, and beside it a note of when the machine was started: copies are not synced, so
@@ -95,8 +100,7 @@ async fn near(root: &Path, id: &str) -> anyhow::Result<Near> {
         let datastore = ObjectStoreDatastore::directory(&directory, DirectoryOptions { fsync: false })?;
         let (note, boot) = (directory.with_extension("boot"), boot_id());
         let trusted = boot.is_some() && fs::read_to_string(&note).ok() == boot;
-        fs::write(&note, boot.unwrap_or_default())?;
-        Ok(Near { datastore: Arc::new(datastore), trusted })
+        Ok(Near { datastore: Arc::new(datastore), trusted, note, boot: boot.unwrap_or_default() })
     })
     .await?
 }

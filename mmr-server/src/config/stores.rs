@@ -29,7 +29,9 @@ impl Stores {
     pub(super) fn of_everybody(list: &Entries, report: &mut Report) -> Self {
         let all = read(list, report);
         require_kinds(list, &all, report);
-        Self(all)
+        let this = Self(all);
+        this.require_apart(list, report);
+        this
     }
 
     /// Adds those of one homeserver, whose list stands in place of everybody's: its new objects go there, what lies
@@ -55,11 +57,40 @@ impl Stores {
                 }
             }
         }
+        self.require_apart(list, report);
         placement
+    }
+
+    /// What lies in one and is named by another would be taken for an orphan.
+    fn require_apart(&self, list: &Entries, report: &mut Report) {
+        for (number, (one, _)) in self.0.iter().enumerate() {
+            for (other, _) in
+                self.0[..number].iter().filter(|(other, _)| overlap(&one.storage, &other.storage))
+            {
+                let place = list.place.clone().unwrap_or_else(|| missing_place("datastores"));
+                let (one, other) = (&one.id, &other.id);
+                report.error(
+                    place,
+                    format!("{one:?} and {other:?} lie in the same place; accepted: a directory or bucket of its own for each"),
+                );
+            }
+        }
     }
 
     pub(super) fn into_settings(self) -> Vec<DatastoreSettings> {
         self.0.into_iter().map(|(settings, _)| settings).collect()
+    }
+}
+
+fn overlap(one: &StorageSettings, other: &StorageSettings) -> bool {
+    match (one, other) {
+        (StorageSettings::Directory { path: one, .. }, StorageSettings::Directory { path: other, .. }) => {
+            one.starts_with(other) || other.starts_with(one)
+        }
+        (StorageSettings::S3(one), StorageSettings::S3(other)) => {
+            (&one.options.endpoint, &one.options.bucket) == (&other.options.endpoint, &other.options.bucket)
+        }
+        _ => false,
     }
 }
 

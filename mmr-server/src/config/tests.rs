@@ -127,6 +127,22 @@ fn what_a_bucket_lacks_is_named_and_its_secrets_are_not() {
 }
 
 #[test]
+fn two_datastores_never_lie_in_the_same_place() {
+    let directory =
+        |id, path| format!("  - {{id: {id}, type: file, forKinds: [all], opts: {{path: {path}}}}}\n");
+    for (one, other) in [("/media", "/media"), ("/media", "/media/new"), ("/media/new", "/media/./")] {
+        let error =
+            errors(&format!("datastores:\n{}{}", directory("a", one), directory("b", other))).join("\n");
+        assert!(error.contains("\"b\" and \"a\" lie in the same place"), "{error}");
+    }
+    let apart = format!("datastores:\n{}{}", directory("a", "/media"), directory("b", "/media2"));
+    assert!(with(&apart).is_ok());
+    let other = BUCKET.replace("datastores:\n", "").replace("id: b\n", "id: c\n");
+    let buckets = errors(&format!("{BUCKET}}}\n{other}, storageClass: COLD}}\n")).join("\n");
+    assert!(buckets.contains("\"c\" and \"b\" lie in the same place"), "{buckets}");
+}
+
+#[test]
 fn a_disk_cache_needs_a_directory_and_a_size() {
     for half in ["{diskPath: /cache}", "{diskBytes: 5}"] {
         assert!(errors(&format!("downloads: {{cache: {half}}}\n"))[0].contains("downloads.cache"));

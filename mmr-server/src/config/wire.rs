@@ -9,6 +9,7 @@ use mmr_core::{
     lifecycle::Background,
     policy::Policies,
     store::MediaStore,
+    types::Timestamp,
 };
 
 use ruma::OwnedUserId;
@@ -130,10 +131,13 @@ async fn require_known_datastores(
     settings: &[DatastoreSettings],
 ) -> anyhow::Result<()> {
     let known: HashSet<&str> = settings.iter().map(|datastore| &*datastore.id).collect();
-    for id in store.datastores().await.context("the database cannot be read")? {
+    let garbage = store.garbage(1000, Timestamp::from_millis(i64::MAX as u64)).await;
+    let garbage =
+        garbage.context("the database cannot be read")?.into_iter().map(|location| location.datastore);
+    for id in store.datastores().await.context("the database cannot be read")?.into_iter().chain(garbage) {
         anyhow::ensure!(
             known.contains(id.as_str()),
-            "the database names media in datastore {id:?}, which `datastores` does not list; add it (with an empty \
+            "the database names objects in datastore {id:?}, which `datastores` does not list; add it (with an empty \
              forKinds if nothing new is to go there)"
         );
     }

@@ -180,15 +180,16 @@ impl News {
             self.disconnected();
             tracing::warn!("signals of other nodes are not heard: the connection to the database is lost");
             let mut pause = Duration::from_millis(50);
-            let mut trusted_until = Some(Instant::now() + TRUST);
+            let mut trusted_until = Instant::now() + TRUST;
             source = loop {
                 sleep(pause).await;
                 match self.connect().await {
                     Ok(source) => break source,
                     Err(error) => tracing::debug!(%error, "still no connection to the database"),
                 }
-                if trusted_until.take_if(|until| *until <= Instant::now()).is_some() {
+                if trusted_until <= Instant::now() {
                     self.0.board.publish(&Signal::Lost);
+                    trusted_until = Instant::now() + TRUST;
                 }
                 pause = (pause * 2).min(MAX_PAUSE);
             };

@@ -133,7 +133,7 @@ impl S3 {
         let mut removed = 0;
         for Upload { key, upload_id, .. } in old {
             // Somebody else's.
-            if BlobKey::parse(&key).is_err() {
+            if !BlobKey::parse(&key).is_ok_and(|key| key.is_generated()) {
                 continue;
             }
             match self.store.abort_multipart(&Path::from(key), &upload_id).await {

@@ -40,15 +40,16 @@ pub(super) async fn transfer(context: Context<'_>, source: &str, target: &str) -
     let before = before(context)?;
     let bytes_per_second = query::number(context.query(), "bytes_per_second", "bytes")?;
     let tasks = context.service.repository.tasks();
-    let estimate = tasks.estimate(&from, before).await?;
     let job = Job::Transfer(Transfer {
         source: source.to_owned(),
         target: target.to_owned(),
         before_ts: before.map(Timestamp::as_millis),
         bytes_per_second,
     });
-    let mut body = with_keys(&estimate);
-    body.insert("task_id".to_owned(), tasks.enqueue(&job).await?.into());
+    // First: the estimate walks through everything, which may take longer than the client waits.
+    let task = tasks.enqueue(&job).await?;
+    let mut body = with_keys(&tasks.estimate(&from, before).await?);
+    body.insert("task_id".to_owned(), task.into());
     Ok(respond::json(StatusCode::OK, &body))
 }
 
