@@ -121,7 +121,13 @@ class S3:
     def start(self) -> None:
         """Starts the server and waits until it tells its keys."""
         listen = f"127.0.0.1:{self.address.port}"
-        command: list[str | Path] = [self._programs.server, "--root", self._root, "--listen", listen]
+        command: list[str | Path] = [
+            self._programs.server,
+            "--root",
+            self._root,
+            "--listen",
+            listen,
+        ]
         self._child = Child(command, self._log)
         self._child.ready(lambda: bool(self._said()))
 

@@ -26,6 +26,8 @@ _PACKAGES = {
     "pg_config": "libpq-dev",
     "gcc": "gcc",
 }
+# What Debian's postgresql does when it is installed.
+_CLUSTERS = Path("/etc/postgresql-common/createcluster.conf")
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,12 @@ def packages() -> None:
     root = [] if os.geteuid() == 0 else ["sudo"]
     apt = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
     _run([*apt, "update"])
-    _run([*apt, "install", "-y", "--no-install-recommends", *missing])
+    if "postgresql" in missing and not _CLUSTERS.exists():
+        # The bench has a cluster of its own; none shall run by itself.
+        said = f"mkdir -p {_CLUSTERS.parent} && echo create_main_cluster = false > {_CLUSTERS}"
+        _run([*root, "sh", "-c", said])
+    kept = ["-o", "Dpkg::Options::=--force-confold"]
+    _run([*apt, "install", "-y", "--no-install-recommends", *kept, *missing])
 
 
 def synapse_python() -> Path:
