@@ -158,7 +158,7 @@ async fn sums(bench: &mut Bench) {
         .await;
     bench
         .measure("usage_by_user, 100", async |store, number| {
-            let page = ok(store.usage_by_user(&home(), Some(&uploader(number)), 100).await);
+            let page = ok(store.usage_by_user(&home(), Some(&uploader(10_000 + number)), 100).await);
             assert_eq!(page.len(), 100);
         })
         .await;

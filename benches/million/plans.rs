@@ -108,7 +108,11 @@ impl fmt::Display for Scan {
 impl fmt::Display for Plans {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut ways = BTreeMap::<String, f64>::new();
-        for scan in self.scans.iter().filter(|scan| scan.how != "Bitmap Heap Scan") {
+        // The others are of what these came up with.
+        let is_way = |scan: &&Scan| {
+            !matches!(&*scan.how, "Bitmap Heap Scan" | "CTE Scan" | "Function Scan" | "Subquery Scan")
+        };
+        for scan in self.scans.iter().filter(is_way) {
             *ways.entry(scan.to_string()).or_default() += scan.rows;
         }
         let ways = ways.iter().map(|(way, rows)| format!("{way} {rows:.0}"));
