@@ -7,7 +7,7 @@
 //! Times are of round trips over loopback on a server that does not sync; calls that explain are not among those timed.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
@@ -50,13 +50,13 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let cluster = Cluster::start();
     let faults = runtime.expect("threads can be had").block_on(run(&cluster));
-    for fault in &faults {
-        eprintln!("FAILED: {fault}");
+    for (fault, rows) in &faults {
+        println!("FAILED: {fault} ({rows:.0} rows)");
     }
     if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-async fn run(cluster: &Cluster) -> Vec<String> {
+async fn run(cluster: &Cluster) -> Faults {
     let url = cluster.url();
     ok(PostgresStore::migrate(&PostgresOptions::new(&url)).await);
     let admin = connect(&url).await;
@@ -78,7 +78,7 @@ async fn run(cluster: &Cluster) -> Vec<String> {
         explained: open(&url, &format!("&options={}", explaining())).await,
         log: cluster.directory().join("log"),
         large,
-        faults: vec![],
+        faults: Faults::new(),
     };
     calls::all(&mut bench, &samples).await;
     bench.plain.close().await;
@@ -125,13 +125,16 @@ impl Samples {
     }
 }
 
+/// What is wrong with which call, and the most rows that it came past.
+type Faults = BTreeMap<String, f64>;
+
 struct Bench {
     plain: PostgresStore,
     /// The same, except that the server explains everything.
     explained: PostgresStore,
     log: PathBuf,
     large: BTreeSet<String>,
-    faults: Vec<String>,
+    faults: Faults,
 }
 
 impl Bench {
@@ -151,11 +154,13 @@ impl Bench {
             let end = length(&self.log);
             call(&self.explained, number).await;
             last = Plans::parse(&read_from(&self.log, end));
-            let faults = last.faults(&self.large, MOST_ROWS);
-            self.faults.extend(faults.into_iter().map(|fault| format!("{what}: {fault}")));
+            for (fault, rows) in last.faults(&self.large, MOST_ROWS) {
+                let most = self.faults.entry(format!("{what}: {fault}")).or_default();
+                *most = rows.max(*most);
+            }
         }
         if last.statements == 0 {
-            self.faults.push(format!("{what}: the server tells no plan"));
+            self.faults.insert(format!("{what}: the server tells no plan"), 0.0);
         }
         times.sort_by(f64::total_cmp);
         let (median, most) = (times[times.len() / 2], times[times.len() * 99 / 100]);

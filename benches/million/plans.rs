@@ -66,12 +66,12 @@ impl Plans {
     }
 
     /// What is wrong with them, if `large` are the tables that nobody may read as a whole.
-    pub(crate) fn faults(&self, large: &BTreeSet<String>, most_rows: f64) -> Vec<String> {
+    pub(crate) fn faults(&self, large: &BTreeSet<String>, most_rows: f64) -> Vec<(String, f64)> {
         let wrong = |scan: &&Scan| {
             let whole = scan.how.ends_with("Seq Scan") && large.contains(&scan.of);
             whole || scan.rows > most_rows
         };
-        self.scans.iter().filter(wrong).map(|scan| format!("{scan} reads {:.0} rows", scan.rows)).collect()
+        self.scans.iter().filter(wrong).map(|scan| (scan.to_string(), scan.rows)).collect()
     }
 }
 
