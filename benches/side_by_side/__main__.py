@@ -43,7 +43,8 @@ def main() -> int:
 
 def _measure(chosen: Sequence[Scenario], options: Options) -> int:
     rows: list[Row] = []
-    with Lab(options) as lab:
+    storage = any(scenario.section == "storage" for scenario in chosen)
+    with Lab(options, storage=storage) as lab:
         began = time.monotonic()
         about = _about(lab)
         print(f"{about}\n\n{HEADER}", flush=True)

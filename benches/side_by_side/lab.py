@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from . import prepare
+from .backends import Backends
 from .errors import Trouble
 from .origin import Origin
 from .processes import wait_until_quiet
@@ -35,22 +36,26 @@ class Options:
 class Lab:
     """Synapse runs throughout, mmr, nginx and the origin as the rows ask for them."""
 
-    def __init__(self, options: Options) -> None:
-        """Installs and builds what is missing; starts nothing."""
+    def __init__(self, options: Options, *, storage: bool) -> None:
+        """Installs and builds what is missing, for `storage` too if need be; starts nothing."""
         self.options = options
         prepare.packages()
-        python, self.binary = prepare.synapse_python(), prepare.mmr_binary()
-        self._directory = Path(tempfile.mkdtemp(prefix="run-", dir=prepare.WORK))
-        self._directory.chmod(0o755)
-        self.origin = Origin(self._directory / "origin", python)
-        self.synapse = Synapse(self._directory / "synapse", python, self.origin.roots)
-        self.nginx = Nginx(self._directory / "nginx")
+        self.python, self.binary = prepare.synapse_python(), prepare.mmr_binary()
+        programs = prepare.storage_programs() if storage else None
+        self.directory = Path(tempfile.mkdtemp(prefix="run-", dir=prepare.WORK))
+        self.directory.chmod(0o755)
+        self.origin = Origin(self.directory / "origin", self.python)
+        self.synapse = Synapse(self.directory / "synapse", self.python, self.origin.roots)
+        self.nginx = Nginx(self.directory / "nginx")
         self._mmr: Mmr | None = None
+        self._backends = Backends(self.directory / "backends", programs) if programs else None
 
     def __enter__(self) -> Self:
         try:
             self.synapse.start()
-            self._mmr = Mmr(self._directory / "mmr", self.binary, self.synapse, self.origin.roots)
+            if self._backends is not None:
+                self._backends.start()
+            self._mmr = Mmr(self.directory / "mmr", self.binary, self.synapse, self.origin.roots)
         except BaseException:
             self.close()
             raise
@@ -71,12 +76,21 @@ class Lab:
             raise Trouble("the lab is closed")
         return self._mmr
 
+    @property
+    def backends(self) -> Backends:
+        """Postgres and the S3 server."""
+        if self._backends is None:
+            raise Trouble("the lab was not asked for storage")
+        return self._backends
+
     def close(self) -> None:
         """Stops every server and removes what it wrote."""
         for server in (self._mmr, self.nginx, self.origin, self.synapse):
             if server is not None:
                 server.stop()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        if self._backends is not None:
+            self._backends.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def file(self, size: int) -> Path:
         """A file of random bytes, which nginx serves under its name."""
@@ -89,7 +103,7 @@ class Lab:
 
     def need_space(self, size: int) -> None:
         """Refuses to go on when the disk would be full after `size` more bytes."""
-        free = shutil.disk_usage(self._directory).free
+        free = shutil.disk_usage(self.directory).free
         if free < size + (1 << 30):
             raise Trouble(f"{size / 1e9:.1f} GB and a reserve are needed, {free / 1e9:.1f} GB free")
 

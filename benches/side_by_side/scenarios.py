@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
-from . import client, federation, wrk
+from . import client, federation, storage, wrk
 from .errors import Trouble
 from .lab import Lab
 from .processes import Watch
@@ -18,7 +18,7 @@ from .servers import Mmr, Server, Synapse
 from .wrk import Load
 
 KB, MB, MIB = 1000, 1000 * 1000, 1 << 20
-SECTIONS = ("downloads", "uploads", "memory", "start", "federation")
+SECTIONS = ("downloads", "uploads", "memory", "start", "federation", "storage")
 _STARTS = 11
 
 
@@ -103,6 +103,7 @@ def scenarios(*, quick: bool) -> Iterator[Scenario]:
         what = f"start to first answer, in {where}"
         yield Scenario("start", what, partial(_start, what, empty))
     yield from _federation(quick=quick)
+    yield from _storage(quick=quick)
 
 
 def _federation(*, quick: bool) -> Iterator[Scenario]:
@@ -123,6 +124,20 @@ def _federation(*, quick: bool) -> Iterator[Scenario]:
         yield Scenario("federation", what, run)
     what = "10 KB signed by another server, 32 clients, against the same for a client"
     yield Scenario("federation", what, partial(federation.signed, what, 10 * KB, 32))
+
+
+def _storage(*, quick: bool) -> Iterator[Scenario]:
+    """Everything here is about mmr on Postgres, and on S3 unless the row says otherwise."""
+    what = "hot 10 KB on Postgres and S3, 32 clients, against mmr on SQLite and a directory"
+    yield Scenario("storage", what, partial(storage.hot, what, 10 * KB, 32))
+    size = (20 if quick else 100) * MB
+    what = f"upload {_size(size)} to S3, 1 client, against the same writer without HTTP in front"
+    yield Scenario("storage", what, partial(storage.written, what, size))
+    what = "upload 100 KB on Postgres and a directory, 16 clients, against Synapse on Postgres"
+    yield Scenario("storage", what, partial(storage.beside_synapse, what, 100 * KB, 16))
+    # The last, because it ends the run if the S3 server stalls.
+    what = "cold 100 KB on Postgres and S3, 1 client, against the S3 server asked directly"
+    yield Scenario("storage", what, partial(storage.cold, what, 100 * KB))
 
 
 def _downloads_beside_nginx(what: str, traffic: Traffic, lab: Lab) -> Comparison:

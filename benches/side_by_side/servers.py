@@ -11,6 +11,7 @@ import os
 import shutil
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 from .client import Address, answers, get_json, post_json
 from .errors import Trouble
@@ -92,18 +93,16 @@ class Mmr(Server):
 
     def command(self) -> list[str | Path]:
         """`serve`, everything synced to disk, which is the default."""
-        datastore = {
-            "id": "main",
-            "type": "file",
-            "forKinds": ["all"],
-            "opts": {"path": str(self.media)},
-        }
+        return [self._binary, "--config", _write_yaml(self.directory / "mmr.yaml", self.config())]
+
+    def config(self) -> dict[str, Any]:
+        """What is in the configuration file."""
         homeserver = {
             "name": SERVER_NAME,
             "csApi": self._homeserver.address.base,
             "signingKeyPath": str(self._homeserver.signing_key),
         }
-        config = {
+        return {
             "repo": {
                 "bindAddress": "127.0.0.1",
                 "port": self.address.port,
@@ -112,14 +111,18 @@ class Mmr(Server):
             },
             "database": {"sqlite": str(self.directory / "mmr.db")},
             "homeservers": [homeserver],
-            "datastores": [datastore],
+            "datastores": [self.directory_datastore()],
             "accessTokens": {"maxCacheTimeSeconds": 43200},
             "uploads": {"maxBytes": 0, "minBytes": 0},
             "downloads": {"maxBytes": 0},
             "federation": {"caFile": str(self._roots)},
             "egress": {"allowedNetworks": ["127.0.0.0/8", "::1/128"]},
         }
-        return [self._binary, "--config", _write_yaml(self.directory / "mmr.yaml", config)]
+
+    def directory_datastore(self) -> dict[str, Any]:
+        """An entry of `datastores`: the directory `media`."""
+        opts = {"path": str(self.media)}
+        return {"id": "main", "type": "file", "forKinds": ["all"], "opts": opts}
 
     def wipe(self) -> None:
         """Starts over with an empty database."""
@@ -213,7 +216,7 @@ class Synapse(Server):
             "pid_file": str(here / "pid"),
             "signing_key_path": str(self.signing_key),
             "log_config": str(_write_yaml(here / "log.yaml", logging)),
-            "database": {"name": "sqlite3", "args": {"database": str(here / "homeserver.db")}},
+            "database": self.database(),
             "listeners": [listener],
             "media_store_path": str(self.media),
             "max_upload_size": "2G",
@@ -230,6 +233,10 @@ class Synapse(Server):
         }
         file = _write_yaml(here / "homeserver.yaml", config)
         return [self._python, "-m", "synapse.app.homeserver", "-c", file]
+
+    def database(self) -> dict[str, Any]:
+        """What Synapse keeps its rows in."""
+        return {"name": "sqlite3", "args": {"database": str(self.directory / "homeserver.db")}}
 
     def wipe(self) -> None:
         """Removes the files; their rows stay, for the user's sake."""
