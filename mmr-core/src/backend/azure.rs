@@ -217,7 +217,7 @@ impl Extension for Azure {
         let (ttl, content_type) = (probe::TTL, probe::CONTENT_TYPE);
         let signature = Signature { key, ttl, content_type, content_disposition: None };
         let signed = self.signed(&self.container_url, &signature);
-        probe::try_links(&self.wire, signed.map_err(Into::into), "sig", expected).await
+        probe::try_links(&self.wire, signed, "sig", expected).await
     }
 }
 
