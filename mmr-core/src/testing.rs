@@ -34,8 +34,17 @@ pub fn run(promise: impl Future<Output = ()>) {
 #[macro_export]
 macro_rules! __contract {
     ($suite:path, $make:expr, [$($promise:ident),* $(,)?]) => {
+        $crate::__contract!($suite, (), $make, [$($promise),*]);
+    };
+    // The attributes in parentheses are those of every test.
+    ($suite:path, $attributes:tt, $make:expr, [$($promise:ident),*]) => {
         $(
+            $crate::__contract!(@test $suite, $attributes, $make, $promise);
+        )*
+    };
+    (@test $suite:path, ($(#[$attribute:meta])*), $make:expr, $promise:ident) => {
             #[test]
+            $(#[$attribute])*
             fn $promise() {
                 use $suite as suite;
                 $crate::testing::run(async {
@@ -43,6 +52,5 @@ macro_rules! __contract {
                     suite::$promise(&under_test).await;
                 });
             }
-        )*
     };
 }

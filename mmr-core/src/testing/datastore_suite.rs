@@ -24,12 +24,14 @@ use crate::{
 };
 
 /// Makes one test of every promise. The expression gives a fresh, empty [`Datastore`], or a [`DatastoreUnderTest`]; it
-/// is evaluated in an async block, once per test.
+/// is evaluated in an async block, once per test. Attributes before it, such as `#[ignore = "why"]`, are those of each
+/// test.
 #[macro_export]
 macro_rules! datastore_suite {
-    ($make:expr) => {
+    ($(#[$attribute:meta])* $make:expr) => {
         $crate::__contract!(
             $crate::testing::datastore_suite,
+            ($(#[$attribute])*),
             $make,
             [
                 a_committed_object_reads_back_whole,
@@ -52,7 +54,7 @@ macro_rules! datastore_suite {
                 readers_do_not_disturb_each_other,
                 a_reader_that_goes_away_harms_nobody,
                 any_valid_key_will_do,
-                cleaning_up_spares_objects_and_young_writers,
+                cleaning_up_spares_objects_and_young_writers
             ]
         );
     };
