@@ -1,6 +1,14 @@
 //! Ready implementations of the seams. Each is one directory, gated by one line here.
 
+#[cfg(feature = "azure")]
+pub mod azure;
 mod board;
+#[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
+mod cloud;
+#[cfg(any(feature = "gcs", feature = "s3"))]
+mod dialect;
+#[cfg(feature = "gcs")]
+pub mod gcs;
 pub mod memory;
 #[cfg(feature = "net")]
 pub mod net;

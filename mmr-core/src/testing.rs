@@ -33,9 +33,15 @@ pub fn run(promise: impl Future<Output = ()>) {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __contract {
-    ($suite:path, $make:expr, [$($promise:ident),* $(,)?]) => {
+    // The attributes in parentheses are those of every test.
+    (@all $suite:path, $attributes:tt, $make:expr, [$($promise:ident),*]) => {
         $(
+            $crate::__contract!(@test $suite, $attributes, $make, $promise);
+        )*
+    };
+    (@test $suite:path, ($(#[$attribute:meta])*), $make:expr, $promise:ident) => {
             #[test]
+            $(#[$attribute])*
             fn $promise() {
                 use $suite as suite;
                 $crate::testing::run(async {
@@ -43,6 +49,8 @@ macro_rules! __contract {
                     suite::$promise(&under_test).await;
                 });
             }
-        )*
+    };
+    ($suite:path, $make:expr, [$($promise:ident),* $(,)?]) => {
+        $crate::__contract!(@all $suite, (), $make, [$($promise),*]);
     };
 }

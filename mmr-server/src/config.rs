@@ -32,8 +32,8 @@ pub use self::{
     load::{Loaded, load},
     problem::{ConfigError, Place, Problem},
     settings::{
-        AppService, CacheSettings, DatabaseSettings, DatastoreSettings, HomeserverSettings, HttpSettings,
-        LogSettings, NetworkSettings, S3Settings, Settings, StorageSettings,
+        AppService, BucketSettings, BucketStore, CacheSettings, DatabaseSettings, DatastoreSettings,
+        HomeserverSettings, HttpSettings, LogSettings, NetworkSettings, Settings, StorageSettings,
     },
     values::{LogLevel, Pattern, Secret},
     wire::{Wired, wire},

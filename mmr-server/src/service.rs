@@ -43,9 +43,9 @@ pub(crate) struct Inner {
 pub struct DatastoreSummary {
     /// Its ID.
     pub id: String,
-    /// `file` or `s3`.
+    /// `file`, `s3`, `gcs` or `azure`.
     pub kind: &'static str,
-    /// The directory, or `s3://host/bucket`.
+    /// The directory, or `s3://host/bucket`, `gs://bucket`, `azure://account/container`.
     pub uri: String,
 }
 

@@ -1,6 +1,7 @@
 //! Support for the integration tests: a server in-process, a homeserver that does as it is told, a client.
 
 mod client;
+pub mod gcs;
 mod homeserver;
 mod pgbouncer;
 mod postgres;

@@ -59,6 +59,8 @@ pub const REGION: &str = "us-east-1";
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Body = UnsyncBoxBody<Bytes, BoxError>;
+/// Lets a request in, and makes it one of S3's, or refuses it with a status and a code. The path is that of all buckets.
+pub(crate) type Guard = fn(&Path, &mut Parts) -> Result<(), (u16, &'static str)>;
 type Script = Box<dyn FnMut(&Parts) -> Option<Fault> + Send>;
 
 /// What the server does instead of what it was asked.
@@ -93,6 +95,9 @@ pub struct S3Server {
 
 struct Shared {
     service: S3Service,
+    /// In place of S3's signatures.
+    guard: Option<Guard>,
+    root: PathBuf,
     uploads: Uploads,
     script: Mutex<Option<Script>>,
     requests: Mutex<Vec<Parts>>,
@@ -102,18 +107,23 @@ struct Shared {
 impl S3Server {
     /// Starts a server in a directory of its own.
     pub async fn start() -> Self {
-        Self::start_in_scratch(None).await
+        Self::start_in_scratch(None, None).await
     }
 
     /// Starts a server that speaks TLS, in a directory of its own.
     pub async fn start_tls() -> Self {
-        Self::start_in_scratch(Some(certify())).await
+        Self::start_in_scratch(Some(certify()), None).await
     }
 
-    async fn start_in_scratch(tls: Option<(TlsAcceptor, String)>) -> Self {
+    /// Starts a server that somebody else decides for whom to let in.
+    pub(crate) async fn start_guarded(guard: Guard) -> Self {
+        Self::start_in_scratch(None, Some(guard)).await
+    }
+
+    async fn start_in_scratch(tls: Option<(TlsAcceptor, String)>, guard: Option<Guard>) -> Self {
         let scratch = TempDir::new().expect("a directory can be made");
         let listen = ([127, 0, 0, 1], 0).into();
-        let server = Self::start_with(scratch.path().to_path_buf(), listen, tls).await;
+        let server = Self::start_with(scratch.path().to_path_buf(), listen, tls, guard).await;
         let mut server = server.expect("a server starts");
         server.scratch = Some(scratch);
         server
@@ -121,21 +131,26 @@ impl S3Server {
 
     /// Starts a server whose buckets are the directories in `root`.
     pub async fn start_at(root: PathBuf, listen: SocketAddr) -> io::Result<Self> {
-        Self::start_with(root, listen, None).await
+        Self::start_with(root, listen, None, None).await
     }
 
     async fn start_with(
         root: PathBuf,
         listen: SocketAddr,
         tls: Option<(TlsAcceptor, String)>,
+        guard: Option<Guard>,
     ) -> io::Result<Self> {
         std::fs::create_dir_all(&root)?;
         let fs = FileSystem::new(&root).map_err(|error| io::Error::other(format!("{error:?}")))?;
         let uploads = Uploads::default();
         let mut builder = S3ServiceBuilder::new(Backend::new(fs, root.clone(), Arc::clone(&uploads)));
-        builder.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, SECRET_ACCESS_KEY));
+        if guard.is_none() {
+            builder.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, SECRET_ACCESS_KEY));
+        }
         let shared = Arc::new(Shared {
             service: builder.build(),
+            guard,
+            root: root.clone(),
             uploads,
             script: Mutex::default(),
             requests: Mutex::default(),
@@ -280,9 +295,11 @@ impl fmt::Display for Broken {
 impl std::error::Error for Broken {}
 
 async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Broken> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     locked(&shared.requests).push(parts.clone());
-    let fault = locked(&shared.script).as_mut().and_then(|script| script(&parts));
+    let scripted = locked(&shared.script).as_mut().and_then(|script| script(&parts));
+    let admitted = shared.guard.map_or(Ok(()), |guard| guard(&shared.root, &mut parts));
+    let fault = scripted.or_else(|| admitted.err().map(|(status, code)| Fault::Refuse(status, code)));
     let full = |bytes: Vec<u8>| {
         Full::new(Bytes::from(bytes)).map_err(|never: Infallible| match never {}).boxed_unsync()
     };

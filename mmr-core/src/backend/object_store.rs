@@ -102,7 +102,10 @@ impl ObjectStoreDatastore {
     }
 
     /// Wraps a store that we know more about.
-    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "only stores behind features are extended"))]
+    #[cfg_attr(
+        not(any(feature = "azure", feature = "gcs", feature = "s3")),
+        expect(dead_code, reason = "only stores behind features are extended")
+    )]
     pub(super) fn extended(store: Arc<dyn ObjectStore>, extension: Arc<dyn Extension>) -> Self {
         let mut this = Self::new(store);
         this.place = extension.place();
@@ -197,6 +200,9 @@ impl Datastore for ObjectStoreDatastore {
 
     // Not synced in a directory: a deletion that a crash undoes leaves an object without a row, and sweeps are for that.
     async fn delete(&self, key: &BlobKey) -> Result<(), DatastoreError> {
+        if let Some(extension) = &self.extension {
+            return extension.delete(key).await;
+        }
         match self.store.delete(&Path::from(key.as_str())).await {
             Ok(()) | Err(::object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(self.place.classify(error)),

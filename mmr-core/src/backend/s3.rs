@@ -6,27 +6,36 @@
 //!
 //! Payloads are not hashed for the signature where TLS protects them.
 
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use ::object_store::{
-    Attribute, Attributes, BackoffConfig, ObjectStore, RetryConfig,
-    aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredential},
+    Attribute, Attributes, ObjectStore, ObjectStoreExt as _,
+    aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer, AwsCredential},
+    client::HttpRequest,
+    path::Path,
+    signer::{SignedUrlOptions, Signer as _},
 };
 use async_trait::async_trait;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use http::Method;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use self::{
-    transport::{Meaning, Refusal, Transport, TransportOptions},
-    whole::WholeWriter,
-};
-use super::object_store::{
-    ObjectStoreDatastore,
-    error::{Kind, Place, classify},
-    extension::{Extension, Tried},
+use self::whole::WholeWriter;
+use super::{
+    cloud::{
+        self, Invalid, Wire, list, probe,
+        request::{Call, Signs},
+        transport::Source,
+    },
+    dialect,
+    object_store::{
+        ObjectStoreDatastore,
+        error::{Place, classify},
+        extension::{Extension, Tried},
+    },
 };
 use crate::{
     datastore::{BlobStat, BlobWriter, DatastoreError, LinkRequest},
@@ -34,23 +43,17 @@ use crate::{
 };
 
 mod link;
-mod list;
 mod options;
-mod probe;
-mod signed;
-mod transport;
 mod whole;
 
-pub use self::options::{
-    CustomerKey, Presign, S3Encryption, S3Links, S3Network, S3Options, S3Upload, Secret,
-};
+pub use self::options::{CustomerKey, S3Encryption, S3Options, S3Upload};
+pub use super::cloud::{Links as S3Links, Network as S3Network, Presign, Secret};
 
 /// What a bucket can do beyond `ObjectStore`.
 struct S3 {
     store: Arc<AmazonS3>,
-    transport: Transport,
+    wire: Wire,
     upload: S3Upload,
-    place: Place,
     // Makes links; not asked for anything.
     signer: Option<AmazonS3>,
     links: S3Links,
@@ -61,16 +64,6 @@ struct S3 {
     sign_payload: bool,
     encryption: S3Encryption,
     storage_class: Option<String>,
-    network: S3Network,
-}
-
-/// An endpoint, the name of a bucket and the like make no sense.
-#[derive(Debug, thiserror::Error)]
-#[error("{option} {value:?} {reason}")]
-struct Invalid {
-    option: &'static str,
-    value: String,
-    reason: &'static str,
 }
 
 impl ObjectStoreDatastore {
@@ -86,34 +79,26 @@ impl ObjectStoreDatastore {
 }
 
 impl S3 {
-    fn new(options: S3Options) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let ca = options.network.ca.clone();
-        let transport = Transport::new(&TransportOptions {
-            ca,
-            connect_timeout: options.network.connect_timeout,
-            stall_timeout: options.network.stall_timeout,
-        })?;
+    fn new(options: S3Options) -> Result<Self, Source> {
+        let name = format!("bucket {} at {}", options.bucket, options.endpoint);
+        let wire = Wire::new(&name, options.network.clone())?;
         let at = |option, endpoint: &str| bucket_url(&options, option, endpoint);
         let bucket_url = at("endpoint", &options.endpoint)?;
         let sign_payload = !bucket_url.starts_with("https:");
-        let store = build(&options, &bucket_url, &transport)?;
-        let signer = match &options.links.presign {
-            Some(Presign { endpoint: Some(endpoint), .. }) => {
+        let store = build(&options, &bucket_url, &wire)?;
+        let signer = match (&options.links.presign, options.links.endpoint()) {
+            (_, Some(endpoint)) => {
                 let url = at("presign.endpoint", endpoint)?;
-                Some(build(&options, &url, &transport)?)
+                Some(build(&options, &url, &wire)?)
             }
-            Some(Presign { endpoint: None, .. }) => Some(store.clone()),
-            None => None,
+            (Some(_), None) => Some(store.clone()),
+            (None, None) => None,
         };
-        if let Some(base) = &options.links.public_base_url {
-            parse(base, "public_base_url")?;
-        }
-        let place = Place::new(&format!("bucket {} at {}", options.bucket, options.endpoint), kind_of);
+        options.links.check()?;
         Ok(Self {
             store: Arc::new(store),
-            transport,
+            wire,
             upload: options.upload,
-            place,
             signer,
             links: options.links,
             credential: AwsCredential {
@@ -126,7 +111,6 @@ impl S3 {
             sign_payload,
             encryption: options.encryption,
             storage_class: options.storage_class,
-            network: options.network,
         })
     }
 }
@@ -134,7 +118,7 @@ impl S3 {
 #[async_trait]
 impl Extension for S3 {
     fn place(&self) -> Place {
-        self.place.clone()
+        self.wire.place.clone()
     }
 
     fn attributes(&self) -> Attributes {
@@ -153,7 +137,14 @@ impl Extension for S3 {
         self: Arc<Self>,
         prefix: Option<&BlobKey>,
     ) -> BoxStream<'static, Result<BlobStat, DatastoreError>> {
-        self.objects(prefix)
+        list::objects(&self, prefix, |s3, prefix, token| Box::pin(dialect::page(s3, prefix, token)))
+    }
+
+    async fn delete(&self, key: &BlobKey) -> Result<(), DatastoreError> {
+        match self.store.delete(&Path::from(key.as_str())).await {
+            Ok(()) | Err(::object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.wire.place.classify(error)),
+        }
     }
 
     async fn link(&self, key: &BlobKey, request: &LinkRequest<'_>) -> Result<Option<Url>, DatastoreError> {
@@ -161,36 +152,43 @@ impl Extension for S3 {
     }
 
     async fn remove_unfinished(&self, before: Timestamp) -> Result<u64, DatastoreError> {
-        self.abort_uploads(before).await
+        dialect::abort_uploads(self, &*self.store, before).await
     }
 
     async fn try_links(&self, key: &BlobKey, expected: &Bytes) -> Vec<Tried> {
-        self.probe_links(key, expected).await
+        if matches!(self.encryption, S3Encryption::Customer(_)) {
+            return vec![];
+        }
+        let options = SignedUrlOptions::new().with_query([("response-content-type", probe::CONTENT_TYPE)]);
+        let path = Path::from(key.as_str());
+        let signed = self.store.signed_url_opts(Method::GET, &path, probe::TTL, &options).await;
+        probe::try_links(&self.wire, signed.map_err(Into::into), "X-Amz-Signature", expected).await
     }
 }
 
-/// What an error of ours or of our transport means.
-fn kind_of(error: &(dyn Error + 'static)) -> Option<Kind> {
-    use ::object_store::client::{HttpError, HttpErrorKind};
-
-    if let Some(refusal) = error.downcast_ref::<Refusal>() {
-        return match refusal.meaning() {
-            Meaning::Denied => Some(DatastoreError::Denied),
-            Meaning::Full => Some(DatastoreError::Full),
-            Meaning::Unavailable => Some(DatastoreError::Unavailable),
-            Meaning::Other => Some(DatastoreError::Other),
-        };
+#[async_trait]
+impl Signs for S3 {
+    fn wire(&self) -> &Wire {
+        &self.wire
     }
-    let error = error.downcast_ref::<HttpError>()?;
-    // What the store said decides. Without that, nothing was said.
-    let said = error.source().and_then(|source| source.downcast_ref::<Refusal>()).is_some();
-    let broke = !matches!(error.kind(), HttpErrorKind::Unknown | HttpErrorKind::Decode);
-    (broke && !said).then_some(DatastoreError::Unavailable as Kind)
+
+    fn bucket_url(&self) -> &str {
+        &self.bucket_url
+    }
+
+    async fn sign(&self, call: &Call<'_>, request: &mut HttpRequest) -> Result<(), Source> {
+        let digest = call.body.as_ref().and_then(|payload| payload.digest);
+        let unsigned = call.body.is_some() && digest.is_none();
+        AwsAuthorizer::new(&self.credential, "s3", &self.region)
+            .with_sign_payload(!unsigned)
+            .try_authorize(request, digest.as_ref().map(<[u8; 32]>::as_slice))?;
+        Ok(())
+    }
 }
 
-fn build(options: &S3Options, bucket_url: &str, transport: &Transport) -> ::object_store::Result<AmazonS3> {
+fn build(options: &S3Options, bucket_url: &str, wire: &Wire) -> ::object_store::Result<AmazonS3> {
     let mut builder = AmazonS3Builder::new()
-        .with_http_connector(transport.clone())
+        .with_http_connector(wire.transport.clone())
         .with_access_key_id(&options.access_key_id)
         .with_secret_access_key(options.secret_access_key.reveal())
         .with_region(&options.region)
@@ -200,7 +198,7 @@ fn build(options: &S3Options, bucket_url: &str, transport: &Transport) -> ::obje
         .with_endpoint(bucket_url)
         .with_unsigned_payload(bucket_url.starts_with("https:"))
         .with_disable_bulk_delete(true)
-        .with_retry(options.network.retry_config());
+        .with_retry(wire.retry_config());
     match &options.encryption {
         S3Encryption::None => {}
         S3Encryption::Store => {
@@ -215,39 +213,13 @@ fn build(options: &S3Options, bucket_url: &str, transport: &Transport) -> ::obje
     builder.build()
 }
 
-impl S3Network {
-    fn retry_config(&self) -> RetryConfig {
-        let backoff = BackoffConfig { max_backoff: Duration::from_secs(5), ..BackoffConfig::default() };
-        RetryConfig { backoff, max_retries: self.max_retries, retry_timeout: self.retry_timeout }
-    }
-}
-
-fn parse(text: &str, option: &'static str) -> Result<Url, Invalid> {
-    let invalid = |reason| Invalid { option, value: text.to_owned(), reason };
-    let url = Url::parse(text).map_err(|_| invalid("is no URL"))?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(invalid("is no http or https URL"));
-    }
-    if !url.username().is_empty()
-        || url.password().is_some()
-        || url.query().is_some()
-        || url.fragment().is_some()
-    {
-        return Err(invalid("holds more than a host and a path"));
-    }
-    Ok(url)
-}
-
 /// The URL of the bucket without a slash at the end.
 fn bucket_url(options: &S3Options, option: &'static str, endpoint: &str) -> Result<String, Invalid> {
     let scheme = if options.ssl { "https" } else { "http" };
     let text = if endpoint.contains("://") { endpoint.to_owned() } else { format!("{scheme}://{endpoint}") };
-    let mut url = parse(&text, option)?;
-    let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    let mut url = cloud::parse(&text, option)?;
     let bucket = &options.bucket;
-    if bucket.is_empty() || !bucket.chars().all(name) {
-        return Err(Invalid { option: "bucket", value: bucket.clone(), reason: "is no name of a bucket" });
-    }
+    cloud::check_name(bucket, "bucket")?;
     if options.virtual_host_style {
         let host = format!("{bucket}.{}", url.host_str().unwrap_or_default());
         let refused =

@@ -24,12 +24,21 @@ use crate::{
 };
 
 /// Makes one test of every promise. The expression gives a fresh, empty [`Datastore`], or a [`DatastoreUnderTest`]; it
-/// is evaluated in an async block, once per test.
+/// is evaluated in an async block, once per test. `ignore = "why",` before it has the
+/// tests ignored, for whatever needs more than `cargo test` has.
 #[macro_export]
 macro_rules! datastore_suite {
+    (ignore = $why:literal, $make:expr) => {
+        $crate::datastore_suite!(@with (#[ignore = $why]), $make);
+    };
     ($make:expr) => {
+        $crate::datastore_suite!(@with (), $make);
+    };
+    (@with $attributes:tt, $make:expr) => {
         $crate::__contract!(
+            @all
             $crate::testing::datastore_suite,
+            $attributes,
             $make,
             [
                 a_committed_object_reads_back_whole,
@@ -52,7 +61,7 @@ macro_rules! datastore_suite {
                 readers_do_not_disturb_each_other,
                 a_reader_that_goes_away_harms_nobody,
                 any_valid_key_will_do,
-                cleaning_up_spares_objects_and_young_writers,
+                cleaning_up_spares_objects_and_young_writers
             ]
         );
     };

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::{
     auth::Homeserver,
-    config::{self, Database, HomeserverSettings, Loaded, S3Settings, Settings, StorageSettings},
+    config::{self, BucketSettings, Database, HomeserverSettings, Loaded, Settings, StorageSettings},
 };
 
 pub(super) fn run(config: &Path) -> anyhow::Result<ExitCode> {
@@ -41,7 +41,7 @@ async fn examine(settings: &Settings) -> anyhow::Result<bool> {
                 &format!("datastore {}: {} takes files", datastore.id, path.display()),
                 takes_files(path),
             ),
-            StorageSettings::S3(settings) => try_bucket(&datastore.id, settings).await?,
+            StorageSettings::Bucket(settings) => try_bucket(&datastore.id, settings).await?,
         };
     }
     Ok(healthy)
@@ -101,7 +101,7 @@ async fn publishes(network: &NetFederation, host: &HomeserverSettings, path: &Pa
 }
 
 /// What the provider gets wrong, each by its name.
-async fn try_bucket(id: &str, settings: &S3Settings) -> anyhow::Result<bool> {
+async fn try_bucket(id: &str, settings: &BucketSettings) -> anyhow::Result<bool> {
     let mut healthy = true;
     for check in config::open_bucket(id, settings)?.probe().await {
         let what = format!("datastore {id}: {}", check.name);

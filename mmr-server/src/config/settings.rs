@@ -10,7 +10,12 @@ use std::{
 
 use ipnet::IpNet;
 use mmr_core::{
-    backend::{postgres::PostgresOptions, s3::S3Options},
+    backend::{
+        azure::AzureOptions,
+        gcs::GcsOptions,
+        postgres::PostgresOptions,
+        s3::{S3Links, S3Options},
+    },
     download::FetchLimits,
     policy::ServerPolicy,
     thumbnail::RenderLimits,
@@ -113,8 +118,9 @@ impl DatastoreSettings {
     pub fn redirects(&self) -> bool {
         match &self.storage {
             StorageSettings::Directory { .. } => false,
-            StorageSettings::S3(s3) => {
-                s3.options.links.public_base_url.is_some() || s3.options.links.presign.is_some()
+            StorageSettings::Bucket(bucket) => {
+                let links = bucket.store.links();
+                links.public_base_url.is_some() || links.presign.is_some()
             }
         }
     }
@@ -131,25 +137,73 @@ pub enum StorageSettings {
         fsync: bool,
     },
     /// In a bucket.
-    S3(Box<S3Settings>),
+    Bucket(Box<BucketSettings>),
 }
 
-/// A bucket.
+/// A bucket, or what else a cloud calls it.
 #[derive(Clone, Debug)]
-pub struct S3Settings {
+pub struct BucketSettings {
     /// How it is reached and used; its trusted authorities are still in `ca_file`.
-    pub options: S3Options,
+    pub store: BucketStore,
+    /// Directory for temporary files.
+    pub temp_dir: Option<PathBuf>,
     /// File with trusted authorities.
     pub ca_file: Option<PathBuf>,
     /// Send clients there even if the object is cached.
     pub redirect_when_cached: bool,
 }
 
+/// Whose bucket it is.
+#[derive(Clone, Debug)]
+pub enum BucketStore {
+    /// That of an S3-compatible store.
+    S3(S3Options),
+    /// One of Google Cloud Storage.
+    Gcs {
+        /// How it is reached and used; its key is still in `credentials_file`.
+        options: GcsOptions,
+        /// File with the key of a service account.
+        credentials_file: PathBuf,
+    },
+    /// A container of Azure Blob Storage.
+    Azure(AzureOptions),
+}
+
+impl BucketStore {
+    /// What `type` calls it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::S3(_) => "s3",
+            Self::Gcs { .. } => "gcs",
+            Self::Azure(_) => "azure",
+        }
+    }
+
+    const fn links(&self) -> &S3Links {
+        match self {
+            Self::S3(options) => &options.links,
+            Self::Gcs { options, .. } => &options.links,
+            Self::Azure(options) => &options.links,
+        }
+    }
+}
+
+impl fmt::Display for BucketStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::S3(options) => write!(f, "s3://{}/{}", options.endpoint, options.bucket),
+            Self::Gcs { options, .. } => write!(f, "gs://{}", options.bucket),
+            Self::Azure(options) => write!(f, "azure://{}/{}", options.account, options.container),
+        }
+    }
+}
+
 impl fmt::Display for StorageSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory { path, .. } => path.display().fmt(f),
-            Self::S3(s3) => write!(f, "s3://{}/{}", s3.options.endpoint, s3.options.bucket),
+            Self::Bucket(bucket) => bucket.store.fmt(f),
         }
     }
 }

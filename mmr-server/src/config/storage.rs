@@ -8,12 +8,15 @@ use std::{
 
 use anyhow::Context as _;
 use mmr_core::{
-    backend::object_store::{DirectoryOptions, ObjectStoreDatastore},
+    backend::{
+        object_store::{DirectoryOptions, ObjectStoreDatastore},
+        s3::Secret,
+    },
     datastore::{CachedDatastore, Datastore, Datastores, TieredDatastore},
     types::{DatastoreId, MediaKind},
 };
 
-use super::{CacheSettings, DatastoreSettings, S3Settings, StorageSettings};
+use super::{BucketSettings, BucketStore, CacheSettings, DatastoreSettings, StorageSettings};
 use crate::service::DatastoreSummary;
 
 /// Opens all of them, with caches in front.
@@ -23,12 +26,12 @@ pub(super) async fn open_all(
 ) -> anyhow::Result<Datastores> {
     let mut builder = Datastores::builder();
     let share = cache.memory_bytes / settings.len().max(1) as u64;
-    let buckets = settings.iter().filter(|datastore| matches!(datastore.storage, StorageSettings::S3(_)));
+    let buckets = settings.iter().filter(|datastore| matches!(datastore.storage, StorageSettings::Bucket(_)));
     let disk_share = cache.disk.as_ref().map_or(0, |(_, bytes)| bytes / buckets.count().max(1) as u64);
     for DatastoreSettings { id, kinds, storage } in settings {
         let mut links_to_cached = false;
         let mut datastore = open(id, storage)?;
-        if let (StorageSettings::S3(s3), Some((path, _))) = (storage, &cache.disk) {
+        if let (StorageSettings::Bucket(bucket), Some((path, _))) = (storage, &cache.disk) {
             let near = near(path, id).await.with_context(|| {
                 format!("the directory {} cannot be used (downloads.cache.diskPath)", path.display())
             })?;
@@ -37,10 +40,10 @@ pub(super) async fn open_all(
             // Only now is there nothing left from before.
             fs::write(&near.note, near.boot)
                 .with_context(|| format!("{} cannot be written", near.note.display()))?;
-            datastore = Arc::new(tiered.with_links_to_copied(s3.redirect_when_cached));
+            datastore = Arc::new(tiered.with_links_to_copied(bucket.redirect_when_cached));
         }
-        if let StorageSettings::S3(s3) = storage {
-            links_to_cached = s3.redirect_when_cached;
+        if let StorageSettings::Bucket(bucket) = storage {
+            links_to_cached = bucket.redirect_when_cached;
         }
         builder = builder.add(DatastoreId::parse(id)?, cached(datastore, share, links_to_cached), kinds);
     }
@@ -67,19 +70,36 @@ fn open(id: &str, storage: &StorageSettings) -> anyhow::Result<Arc<dyn Datastore
                 format!("datastore {id}: the directory {} cannot be used (opts.path)", path.display())
             })?
         }
-        StorageSettings::S3(settings) => open_bucket(id, settings)?,
+        StorageSettings::Bucket(settings) => open_bucket(id, settings)?,
     };
     Ok(Arc::new(datastore))
 }
 
-/// Nothing is asked of the store yet.
-pub(crate) fn open_bucket(id: &str, settings: &S3Settings) -> anyhow::Result<ObjectStoreDatastore> {
-    let mut options = settings.options.clone();
-    if let Some(path) = &settings.ca_file {
-        options.network.ca =
-            fs::read(path).with_context(|| format!("datastore {id}: opts.caFile: {}", path.display()))?;
-    }
-    ObjectStoreDatastore::s3(options).with_context(|| format!("datastore {id}: its opts cannot be used"))
+/// Reads the files that the settings name. Nothing is asked of the store yet.
+pub(crate) fn open_bucket(id: &str, settings: &BucketSettings) -> anyhow::Result<ObjectStoreDatastore> {
+    let read = |key: &str, path: &Path| {
+        fs::read(path).with_context(|| format!("datastore {id}: opts.{key}: {}", path.display()))
+    };
+    let ca = settings.ca_file.as_ref().map_or(Ok(Vec::new()), |path| read("caFile", path))?;
+    let opened = match settings.store.clone() {
+        BucketStore::S3(mut options) => {
+            options.network.ca = ca;
+            ObjectStoreDatastore::s3(options)
+        }
+        BucketStore::Gcs { mut options, credentials_file } => {
+            let key = String::from_utf8(read("credentialsFile", &credentials_file)?);
+            let key =
+                key.map_err(|_| anyhow::anyhow!("datastore {id}: opts.credentialsFile is not UTF-8"))?;
+            options.service_account_key = Secret::new(key);
+            options.network.ca = ca;
+            ObjectStoreDatastore::gcs(options)
+        }
+        BucketStore::Azure(mut options) => {
+            options.network.ca = ca;
+            ObjectStoreDatastore::azure(options)
+        }
+    };
+    opened.with_context(|| format!("datastore {id}: its opts cannot be used"))
 }
 
 /// A place for copies.
@@ -116,7 +136,7 @@ pub(super) fn spool_directory(settings: &[DatastoreSettings]) -> Option<PathBuf>
     takes_remote
         .filter_map(|datastore| match &datastore.storage {
             StorageSettings::Directory { path, .. } => Some(path.clone()),
-            StorageSettings::S3(s3) => s3.options.upload.temp_dir.clone(),
+            StorageSettings::Bucket(bucket) => bucket.temp_dir.clone(),
         })
         .next()
 }
@@ -125,7 +145,7 @@ pub(super) fn spool_directory(settings: &[DatastoreSettings]) -> Option<PathBuf>
 pub(super) fn summary(datastore: &DatastoreSettings) -> DatastoreSummary {
     let kind = match &datastore.storage {
         StorageSettings::Directory { .. } => "file",
-        StorageSettings::S3(_) => "s3",
+        StorageSettings::Bucket(bucket) => bucket.store.kind(),
     };
     DatastoreSummary { id: datastore.id.clone(), kind, uri: datastore.storage.to_string() }
 }

@@ -1,22 +1,20 @@
 //! `datastores`, of everybody and of single homeservers.
 
-use std::time::Duration;
-
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use mmr_core::{
-    backend::s3::{self, CustomerKey, Presign, S3Encryption, S3Links, S3Options, S3Upload},
     datastore::Placement,
     types::{DatastoreId, MediaKind},
 };
 
 use super::{
-    DatastoreSettings, Place, S3Settings, StorageSettings,
+    DatastoreSettings, Place, StorageSettings,
     load::missing_place,
     problem::Report,
     raw::{DatastoreEntry, DatastoreOpts},
     schema::Located,
-    values::{DatastoreKind, DatastoreType, Text},
+    values::{DatastoreKind, DatastoreType},
 };
+
+mod buckets;
 
 type Entries = Located<Vec<Located<DatastoreEntry>>>;
 
@@ -87,8 +85,9 @@ fn overlap(one: &StorageSettings, other: &StorageSettings) -> bool {
         (StorageSettings::Directory { path: one, .. }, StorageSettings::Directory { path: other, .. }) => {
             one.starts_with(other) || other.starts_with(one)
         }
-        (StorageSettings::S3(one), StorageSettings::S3(other)) => {
-            (&one.options.endpoint, &one.options.bucket) == (&other.options.endpoint, &other.options.bucket)
+        // The names that they go by say where they are.
+        (StorageSettings::Bucket(one), StorageSettings::Bucket(other)) => {
+            one.store.to_string() == other.store.to_string()
         }
         _ => false,
     }
@@ -110,9 +109,9 @@ fn read(list: &Entries, report: &mut Report) -> Vec<(DatastoreSettings, Datastor
         }
         let storage = match value.kind {
             Some(DatastoreType::File) => directory(value, &at, report),
-            Some(DatastoreType::S3) => bucket(&value.opts, &at, report),
+            Some(kind) => buckets::bucket(kind, &value.opts, &at, report),
             None => {
-                report.error(at("type"), "is missing; accepted: file, s3");
+                report.error(at("type"), "is missing; accepted: file, s3, gcs, azure");
                 None
             }
         };
@@ -135,76 +134,6 @@ fn directory(
         report.error(at("opts.path"), "is missing; accepted: the directory that holds the files");
     }
     Some(StorageSettings::Directory { path: path?, fsync: entry.opts.fsync })
-}
-
-fn bucket(opts: &DatastoreOpts, at: &impl Fn(&str) -> Place, report: &mut Report) -> Option<StorageSettings> {
-    let text = |text: &Text| Some(text.0.clone()).filter(|text| !text.is_empty());
-    let mut required = |key: &str, value: Option<String>, accepted: &str| {
-        let value = value.filter(|value| !value.is_empty());
-        if value.is_none() {
-            report.error(at(&format!("opts.{key}")), format!("is missing; accepted: {accepted}"));
-        }
-        value
-    };
-    let endpoint = required("endpoint", opts.endpoint.as_ref().and_then(text), "host and port, or a URL");
-    let bucket = required("bucketName", opts.bucket_name.as_ref().and_then(text), "the name of a bucket");
-    let id = required("accessKeyId", opts.access_key_id.as_ref().and_then(text), "the id of an access key");
-    let secret = opts.access_secret.as_ref().map(|secret| secret.expose().to_owned());
-    let secret = required("accessSecret", secret, "the access key");
-    let encryption = encryption(opts, at, report);
-    let credentials = (id?, s3::Secret::new(secret?));
-    let mut options = S3Options::new(endpoint?, opts.region.0.clone(), bucket?, credentials);
-    options.ssl = opts.ssl;
-    options.storage_class = text(&opts.storage_class);
-    options.virtual_host_style = opts.virtual_host_style;
-    options.encryption = encryption?;
-    options.upload = S3Upload {
-        multipart: opts.multipart_uploads,
-        part_bytes: usize::try_from(opts.part_size_bytes).unwrap_or(usize::MAX),
-        temp_dir: Some(opts.temp_path.clone()).filter(|path| !path.as_os_str().is_empty()),
-        ..S3Upload::default()
-    };
-    options.links = S3Links {
-        public_base_url: text(&opts.public_base_url),
-        presign: opts.presigned_redirects.then(|| Presign {
-            min_bytes: opts.presigned_min_bytes,
-            max_ttl: Duration::from_secs(opts.presigned_seconds),
-            endpoint: opts.presigned_endpoint.as_ref().and_then(text),
-        }),
-    };
-    let (ca_file, redirect_when_cached) = (opts.ca_file.clone(), opts.redirect_when_cached);
-    Some(StorageSettings::S3(Box::new(S3Settings { options, ca_file, redirect_when_cached })))
-}
-
-fn encryption(
-    opts: &DatastoreOpts,
-    at: &impl Fn(&str) -> Place,
-    report: &mut Report,
-) -> Option<S3Encryption> {
-    if let Some(key) = &opts.customer_key {
-        let bytes = BASE64_STANDARD.decode(key.expose()).ok().and_then(|bytes| bytes.try_into().ok());
-        if bytes.is_none() {
-            report.error(
-                at("opts.customerKey"),
-                "found something else (not shown); accepted: 32 bytes in base64",
-            );
-        }
-        return bytes.map(CustomerKey::new).map(S3Encryption::Customer);
-    }
-    match (&*opts.server_side_encryption.0, &opts.kms_key_id) {
-        ("", _) => Some(S3Encryption::None),
-        ("AES256", _) => Some(S3Encryption::Store),
-        ("aws:kms", Some(key)) => Some(S3Encryption::Kms { key_id: key.0.clone() }),
-        ("aws:kms", None) => {
-            report.error(at("opts.kmsKeyId"), "is missing; accepted: the id of a key");
-            None
-        }
-        (other, _) => {
-            let accepted = "accepted: nothing, AES256, aws:kms";
-            report.error(at("opts.serverSideEncryption"), format!("found {other:?}; {accepted}"));
-            None
-        }
-    }
 }
 
 fn kinds(names: &[DatastoreKind]) -> Vec<MediaKind> {

@@ -1,13 +1,13 @@
 //! Configuration as a whole.
 
 use mmr_core::{
-    backend::s3::S3Encryption,
+    backend::s3::{S3Encryption, S3Options},
     datastore::Placement,
     types::{DatastoreId, MediaKind},
 };
 
 use super::{
-    ConfigError, DatabaseSettings, Loaded, S3Settings, StorageSettings,
+    BucketSettings, BucketStore, ConfigError, DatabaseSettings, Loaded, StorageSettings,
     load::{Source, read},
     schema::{Support, all_keys},
 };
@@ -91,26 +91,70 @@ const BUCKET: &str = "datastores:
     forKinds: [all]
     opts: {endpoint: s3.example, bucketName: media, accessKeyId: id, accessSecret: hunter2, ssl: 'true'";
 
-fn bucket(more: &str) -> Result<S3Settings, ConfigError> {
-    let settings = with(&format!("{BUCKET}, {more}}}\n"))?.settings;
+fn stored(text: &str) -> Result<BucketSettings, ConfigError> {
+    let settings = with(text)?.settings;
     match &settings.datastores[0].storage {
-        StorageSettings::S3(bucket) => Ok((**bucket).clone()),
+        StorageSettings::Bucket(bucket) => Ok((**bucket).clone()),
         StorageSettings::Directory { .. } => panic!("it is a bucket"),
+    }
+}
+
+fn bucket(more: &str) -> Result<S3Options, ConfigError> {
+    match stored(&format!("{BUCKET}, {more}}}\n"))?.store {
+        BucketStore::S3(options) => Ok(options),
+        other => panic!("{other}"),
     }
 }
 
 #[test]
 fn a_bucket_is_what_matrix_media_repo_says_and_more() {
     let plain = bucket("region: eu").unwrap();
-    assert!(plain.options.ssl && plain.options.upload.multipart && !plain.redirect_when_cached);
-    assert_eq!((&*plain.options.region, plain.options.storage_class.as_deref()), ("eu", Some("STANDARD")));
-    assert!(plain.options.links.public_base_url.is_none() && plain.options.links.presign.is_none());
+    assert!(plain.ssl && plain.upload.multipart);
+    assert_eq!((&*plain.region, plain.storage_class.as_deref()), ("eu", Some("STANDARD")));
+    assert!(plain.links.public_base_url.is_none() && plain.links.presign.is_none());
 
     let more =
         "presignedRedirects: true, presignedSeconds: 5, storageClass: '', serverSideEncryption: AES256";
     let more = bucket(more).unwrap();
-    assert_eq!(more.options.links.presign.map(|presign| presign.max_ttl.as_secs()), Some(5));
-    assert_eq!((more.options.storage_class, more.options.encryption), (None, S3Encryption::Store));
+    assert_eq!(more.links.presign.map(|presign| presign.max_ttl.as_secs()), Some(5));
+    assert_eq!((more.storage_class, more.encryption), (None, S3Encryption::Store));
+    let whole = stored(&format!("{BUCKET}, tempPath: /spool, redirectWhenCached: true}}\n")).unwrap();
+    assert!(whole.redirect_when_cached && whole.temp_dir == Some("/spool".into()));
+}
+
+#[test]
+fn a_bucket_of_google_is_a_name_and_the_file_of_a_key() {
+    let entry = "datastores:\n  - {id: b, type: gcs, forKinds: [all], opts: {";
+    let bucket = stored(&format!(
+        "{entry}bucketName: media, credentialsFile: /key.json, presignedRedirects: true}}}}\n"
+    ));
+    let bucket = bucket.unwrap().store;
+    assert_eq!((bucket.kind(), &*bucket.to_string()), ("gcs", "gs://media"));
+    let BucketStore::Gcs { options, credentials_file } = bucket else { panic!("{bucket}") };
+    assert_eq!((credentials_file, options.endpoint), ("/key.json".into(), None));
+    assert!(options.links.presign.is_some());
+    let lacking = errors(&format!("{entry}}}}}\n")).join("\n");
+    for key in ["bucketName", "credentialsFile"] {
+        assert!(lacking.contains(&format!("opts.{key}: is missing")), "{lacking}");
+    }
+    let elsewhere = format!("{entry}bucketName: b, credentialsFile: /k, presignedEndpoint: h}}}}\n");
+    assert!(errors(&elsewhere)[0].contains("opts.presignedEndpoint"));
+}
+
+#[test]
+fn a_container_of_azure_is_an_account_a_name_and_a_key() {
+    let entry = "datastores:\n  - {id: b, type: azure, forKinds: [all], opts: {";
+    let named = "accountName: acct, containerName: media, accountKey: aHVudGVyMg==";
+    let bucket = stored(&format!("{entry}{named}, endpoint: 'http://h/acct', partSizeBytes: 5242880}}}}\n"));
+    let bucket = bucket.unwrap().store;
+    assert_eq!((bucket.kind(), &*bucket.to_string()), ("azure", "azure://acct/media"));
+    assert!(!format!("{bucket:?}").contains("aHVudGVy"));
+    let BucketStore::Azure(options) = bucket else { panic!("{bucket}") };
+    assert_eq!((options.endpoint.as_deref(), options.part_bytes), (Some("http://h/acct"), 5 << 20));
+    let lacking = errors(&format!("{entry}}}}}\n")).join("\n");
+    for key in ["accountName", "containerName", "accountKey"] {
+        assert!(lacking.contains(&format!("opts.{key}: is missing")), "{lacking}");
+    }
 }
 
 #[test]

@@ -27,7 +27,10 @@ struct At {
 }
 
 impl Place {
-    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "only stores behind features have names"))]
+    #[cfg_attr(
+        not(any(feature = "azure", feature = "gcs", feature = "s3")),
+        expect(dead_code, reason = "only stores behind features have names")
+    )]
     pub(in crate::backend) fn new(name: &str, kind_of: fn(&(dyn Error + 'static)) -> Option<Kind>) -> Self {
         Self(Some(Named { name: name.into(), kind_of }))
     }

@@ -35,6 +35,9 @@ pub(in crate::backend) trait Extension: fmt::Debug + Send + Sync {
         prefix: Option<&BlobKey>,
     ) -> BoxStream<'static, Result<BlobStat, DatastoreError>>;
 
+    /// As [`Datastore::delete`](crate::datastore::Datastore::delete).
+    async fn delete(&self, key: &BlobKey) -> Result<(), DatastoreError>;
+
     /// As [`Datastore::link`](crate::datastore::Datastore::link).
     async fn link(&self, key: &BlobKey, request: &LinkRequest<'_>) -> Result<Option<Url>, DatastoreError>;
 

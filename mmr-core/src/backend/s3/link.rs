@@ -1,14 +1,15 @@
 //! Addresses that clients can fetch objects from.
 
-use ::object_store::{
-    path::Path,
-    signer::{SignedUrlOptions, Signer as _},
-};
+use ::object_store::{path::Path, signer::Signer as _};
 use http::Method;
 use url::Url;
 
 use super::{S3, S3Encryption};
 use crate::{
+    backend::{
+        cloud::{link::Decision, transport::Source},
+        dialect,
+    },
     datastore::{DatastoreError, LinkRequest},
     types::BlobKey,
 };
@@ -23,18 +24,15 @@ impl S3 {
         if matches!(self.encryption, S3Encryption::Customer(_)) {
             return Ok(None);
         }
-        if let Some(base) = &self.links.public_base_url {
-            return Url::parse(&format!("{base}{key}")).map(Some).map_err(|error| self.place.classify(error));
-        }
-        let (Some(signer), Some(presign)) = (&self.signer, &self.links.presign) else { return Ok(None) };
-        if request.len < presign.min_bytes {
-            return Ok(None);
-        }
-        let disposition = request.content_disposition.map(|value| ("response-content-disposition", value));
-        let query = [("response-content-type", request.content_type)].into_iter().chain(disposition);
-        let options = SignedUrlOptions::new().with_query(query);
-        let ttl = request.ttl.min(presign.max_ttl);
+        let failed = |error: Source| self.wire.place.classify(error);
+        let ttl = match self.links.decide(key, request).map_err(|error| failed(error.into()))? {
+            Decision::None => return Ok(None),
+            Decision::Public(url) => return Ok(Some(url)),
+            Decision::Sign(ttl) => ttl,
+        };
+        let Some(signer) = &self.signer else { return Ok(None) };
+        let options = dialect::answered_as(request);
         let url = signer.signed_url_opts(Method::GET, &Path::from(key.as_str()), ttl, &options).await;
-        url.map(Some).map_err(|error| self.place.classify(error))
+        url.map(Some).map_err(|error| failed(error.into()))
     }
 }

@@ -1,31 +1,11 @@
 //! How a bucket is reached and used.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf};
 
 use ring::digest;
 
+use super::{S3Links, S3Network, Secret};
 use crate::backend::object_store::ObjectStoreDatastore;
-
-/// Text that no message shows.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
-}
 
 /// A bucket of an S3-compatible store. [`S3Options::new`] fills in what most of them need.
 ///
@@ -122,55 +102,6 @@ impl Default for S3Upload {
             part_bytes: ObjectStoreDatastore::REMOTE_PART_BYTES,
             parts_in_flight: 2,
             temp_dir: None,
-        }
-    }
-}
-
-/// Addresses of objects for clients.
-#[derive(Clone, Debug, Default)]
-pub struct S3Links {
-    /// Where everybody may read the bucket: the key is appended to it as it is, so it usually ends with `/`. It goes
-    /// before presigned links.
-    pub public_base_url: Option<String>,
-    /// Links that the store lets anybody read by for a while.
-    pub presign: Option<Presign>,
-}
-
-/// How presigned links are made.
-#[derive(Clone, Debug)]
-pub struct Presign {
-    /// Objects that are shorter get none: a redirect costs the client more than the bytes cost us.
-    pub min_bytes: u64,
-    /// The longest that a link may live. S3 allows a week.
-    pub max_ttl: Duration,
-    /// `host`, `host:port` or URL under which clients reach the store, if it is not the endpoint.
-    pub endpoint: Option<String>,
-}
-
-/// Patience and trust.
-#[derive(Clone, Debug)]
-pub struct S3Network {
-    /// PEM of certificate authorities that are trusted in addition to the system's.
-    pub ca: Vec<u8>,
-    /// How long a connection may take to be opened.
-    pub connect_timeout: Duration,
-    /// How long nothing may move in either direction while a request is under way. There is no limit for a whole
-    /// request: objects are of any size.
-    pub stall_timeout: Duration,
-    /// How often one request is tried again, where that is safe.
-    pub max_retries: usize,
-    /// How long after its first try a request may still be tried again.
-    pub retry_timeout: Duration,
-}
-
-impl Default for S3Network {
-    fn default() -> Self {
-        Self {
-            ca: vec![],
-            connect_timeout: Duration::from_secs(5),
-            stall_timeout: Duration::from_secs(20),
-            max_retries: 6,
-            retry_timeout: Duration::from_mins(1),
         }
     }
 }

@@ -15,13 +15,15 @@ use ring::digest;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
-use super::{
-    S3, S3Encryption,
-    signed::{Call, Payload},
-    transport::Outgoing,
-};
+use super::{S3, S3Encryption};
 use crate::{
-    backend::object_store::{error::classify, extension::Extension as _},
+    backend::{
+        cloud::{
+            request::{Call, Payload, send},
+            transport::Outgoing,
+        },
+        object_store::{error::classify, extension::Extension as _},
+    },
     datastore::{BlobWriter, DatastoreError},
     stream::{Spool, SpoolReader},
     types::BlobKey,
@@ -126,7 +128,7 @@ impl S3 {
     async fn put_bytes(&self, key: &BlobKey, bytes: Bytes) -> Result<(), DatastoreError> {
         let options = self.attributes().into();
         let put = self.store.put_opts(&Path::from(key.as_str()), PutPayload::from(bytes), options).await;
-        put.map(drop).map_err(|error| self.place.classify(error))
+        put.map(drop).map_err(|error| self.wire.place.classify(error))
     }
 
     async fn put_file(
@@ -141,9 +143,9 @@ impl S3 {
             StreamBody::new(frames).boxed_unsync()
         };
         let body = Some(Payload { len, digest, open: &open });
-        let headers = self.put_headers().map_err(|error| self.place.classify(error))?;
+        let headers = self.put_headers().map_err(|error| self.wire.place.classify(error))?;
         let call = Call { method: Method::PUT, key: Some(key.as_str()), query: &[], headers, body };
-        self.send(&call).await.map(drop)
+        send(self, &call).await.map(drop)
     }
 
     fn put_headers(&self) -> Result<HeaderMap, http::header::InvalidHeaderValue> {

@@ -240,6 +240,8 @@ words! {
     pub(in crate::config) enum DatastoreType {
         File = "file",
         S3 = "s3",
+        Gcs = "gcs",
+        Azure = "azure",
     }
 }
 

@@ -7,9 +7,9 @@ use serde::Deserialize;
 /// What a store said instead of doing as it was asked: its code and message, and nothing else of its answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the store answered {status}{}{code}{}{message}", sep(.code), sep(.message))]
-pub(in super::super) struct Refusal {
-    pub(in super::super) status: StatusCode,
-    pub(in super::super) code: String,
+pub(in crate::backend) struct Refusal {
+    pub(in crate::backend) status: StatusCode,
+    pub(in crate::backend) code: String,
     message: String,
 }
 
@@ -19,7 +19,7 @@ fn sep(text: &str) -> &'static str {
 
 /// What a refusal means for whoever asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Meaning {
+pub(in crate::backend) enum Meaning {
     Denied,
     Full,
     Unavailable,
@@ -47,12 +47,14 @@ const MAX_MESSAGE: usize = 300;
 impl Answer {
     pub(super) fn read(status: StatusCode, body: &[u8]) -> Self {
         let text = String::from_utf8_lossy(body);
+        // Azure begins with a byte order mark.
+        let text = text.trim_start_matches('\u{feff}');
         let refuses = text.contains("<Error>") || text.contains("<Error ");
         if status.is_success() && !refuses {
             return Self::Success;
         }
         let ErrorAnswer { code, message } =
-            if refuses { quick_xml::de::from_str(&text).unwrap_or_default() } else { ErrorAnswer::default() };
+            if refuses { quick_xml::de::from_str(text).unwrap_or_default() } else { ErrorAnswer::default() };
         let message = message.chars().filter(|c| !c.is_control()).take(MAX_MESSAGE).collect();
         let refusal = Refusal { status, code, message };
         let known = matches!(
@@ -63,7 +65,8 @@ impl Answer {
                 | StatusCode::PRECONDITION_FAILED
         );
         // A bucket that is gone does not mean that every object is.
-        if known && refusal.code != "NoSuchBucket" {
+        let whole = ["NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted", "ContainerDisabled"];
+        if known && !whole.contains(&&*refusal.code) {
             Self::Known(refusal.to_string())
         } else {
             Self::Refused(refusal)
@@ -72,12 +75,13 @@ impl Answer {
 }
 
 impl Refusal {
-    pub(in super::super) fn meaning(&self) -> Meaning {
+    pub(in crate::backend) fn meaning(&self) -> Meaning {
         match (&*self.code, self.status.as_u16()) {
             ("XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded" | "QuotaExceeded" | "StorageFull", _)
             | (_, 507) => Meaning::Full,
             (
-                "SlowDown" | "InternalError" | "RequestTimeout" | "ServiceUnavailable" | "OperationAborted",
+                "SlowDown" | "InternalError" | "RequestTimeout" | "ServiceUnavailable" | "OperationAborted"
+                | "ServerBusy" | "OperationTimedOut",
                 _,
             )
             | (_, 408 | 429 | 500 | 502..=504) => Meaning::Unavailable,
@@ -117,6 +121,8 @@ mod tests {
             (507, "", Meaning::Full),
             (403, "QuotaExceeded", Meaning::Full),
             (404, "NoSuchBucket", Meaning::Other),
+            (404, "ContainerNotFound", Meaning::Other),
+            (503, "ServerBusy", Meaning::Unavailable),
             (501, "NotImplemented", Meaning::Other),
         ] {
             assert_eq!(refused(status, code).meaning(), meaning, "{status} {code}");
@@ -127,6 +133,13 @@ mod tests {
     fn a_refusal_repeats_code_and_message_but_not_the_access_key() {
         let text = refused(403, "InvalidAccessKeyId").to_string();
         assert_eq!(text, "the store answered 403 Forbidden: InvalidAccessKeyId: No & no");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over() {
+        let body = "\u{feff}<?xml version=\"1.0\"?><Error><Code>AuthenticationFailed</Code></Error>";
+        let Answer::Refused(refusal) = Answer::read(StatusCode::FORBIDDEN, body.as_bytes()) else { panic!() };
+        assert_eq!(refusal.code, "AuthenticationFailed");
     }
 
     #[test]

@@ -40,15 +40,17 @@ use self::{
     refusal::Answer,
 };
 
+use super::Network;
+
 mod body;
 mod refusal;
 
-pub(super) use self::refusal::{Meaning, Refusal};
+pub(in crate::backend) use self::refusal::{Meaning, Refusal};
 
-type Source = Box<dyn Error + Send + Sync>;
+pub(in crate::backend) type Source = Box<dyn Error + Send + Sync>;
 
 /// A body on its way to the store.
-pub(super) type Outgoing = UnsyncBoxBody<Bytes, Source>;
+pub(in crate::backend) type Outgoing = UnsyncBoxBody<Bytes, Source>;
 
 /// Unused connections are closed after this long: sooner than servers and the boxes before them forget theirs.
 const IDLE: Duration = Duration::from_secs(20);
@@ -56,19 +58,9 @@ const MAX_IDLE: usize = 64;
 /// The longest answer that is read whole: refusals, and what a finished multipart upload is answered with.
 const MAX_ANSWER: usize = 64 << 10;
 
-/// How patient a [`Transport`] is, and whom it trusts.
-#[derive(Clone, Debug)]
-pub(super) struct TransportOptions {
-    /// PEM; trusted in addition to the system's roots.
-    pub(super) ca: Vec<u8>,
-    pub(super) connect_timeout: Duration,
-    /// How long nothing may move in either direction while a request is under way.
-    pub(super) stall_timeout: Duration,
-}
-
 /// An HTTP client for one store. Cheap to clone; all clones share their connections.
 #[derive(Clone, Debug)]
-pub(super) struct Transport {
+pub(in crate::backend) struct Transport {
     client: Client<HttpsConnector<TcpConnector>, Paced>,
     stall_timeout: Duration,
 }
@@ -78,7 +70,7 @@ pub(super) struct Transport {
 struct Stalled(Duration);
 
 impl Transport {
-    pub(super) fn new(options: &TransportOptions) -> Result<Self, Source> {
+    pub(super) fn new(options: &Network) -> Result<Self, Source> {
         let mut tcp = TcpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
