@@ -108,7 +108,7 @@ async fn try_bucket(id: &str, settings: &BucketSettings) -> anyhow::Result<bool>
         match &check.outcome {
             Outcome::Noted(note) => println!("-     {what}: {note}; {}", check.meaning),
             Outcome::Failed(why) => {
-                healthy &= report(&what, Err(anyhow::anyhow!("{why}; {}", check.meaning)))
+                healthy &= report(&what, Err(anyhow::anyhow!("{why}; {}", check.meaning)));
             }
             _ => healthy &= report(&what, Ok(())),
         }

@@ -52,14 +52,12 @@ pub(super) async fn open_all(
 
 /// Puts hot media in memory, up to `bytes` altogether.
 pub(crate) fn cached(datastore: Arc<dyn Datastore>, bytes: u64, links_to_cached: bool) -> Arc<dyn Datastore> {
-    match bytes {
-        0 => datastore,
-        // No object may push out more than an eighth of the others.
-        _ => {
-            let cached = CachedDatastore::new(datastore, bytes, bytes / 8);
-            Arc::new(cached.with_links_to_cached(links_to_cached))
-        }
+    if bytes == 0 {
+        return datastore;
     }
+    // No object may push out more than an eighth of the others.
+    let cached = CachedDatastore::new(datastore, bytes, bytes / 8);
+    Arc::new(cached.with_links_to_cached(links_to_cached))
 }
 
 fn open(id: &str, storage: &StorageSettings) -> anyhow::Result<Arc<dyn Datastore>> {
@@ -132,13 +130,11 @@ fn boot_id() -> Option<String> {
 
 /// Files without a name lie beside those that are kept: temporary directories are often memory.
 pub(super) fn spool_directory(settings: &[DatastoreSettings]) -> Option<PathBuf> {
-    let takes_remote = settings.iter().filter(|datastore| datastore.kinds.contains(&MediaKind::Remote));
-    takes_remote
-        .filter_map(|datastore| match &datastore.storage {
-            StorageSettings::Directory { path, .. } => Some(path.clone()),
-            StorageSettings::Bucket(bucket) => bucket.temp_dir.clone(),
-        })
-        .next()
+    let mut takes_remote = settings.iter().filter(|datastore| datastore.kinds.contains(&MediaKind::Remote));
+    takes_remote.find_map(|datastore| match &datastore.storage {
+        StorageSettings::Directory { path, .. } => Some(path.clone()),
+        StorageSettings::Bucket(bucket) => bucket.temp_dir.clone(),
+    })
 }
 
 /// What administrators are told.
