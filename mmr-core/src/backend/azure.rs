@@ -46,7 +46,7 @@ pub use super::cloud::{Links, Network, Presign, Secret};
 
 /// A container of Azure Blob Storage. [`AzureOptions::new`] fills in what most of them need.
 ///
-/// Objects lie at the root of the container, each under its [`BlobKey`](crate::types::BlobKey) as it is. Azure drops the
+/// Objects lie at the root of the container, each under its [`BlobKey`] as it is. Azure drops the
 /// blocks of unfinished uploads by itself after a week, and lists them nowhere, so
 /// [`remove_unfinished`](crate::datastore::Datastore::remove_unfinished) answers 0.
 #[derive(Clone, Debug)]

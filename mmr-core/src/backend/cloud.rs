@@ -1,7 +1,7 @@
 //! What the stores of clouds have in common: one transport, what errors mean, listings, links.
 //!
 //! `object_store` does what it can over our transport. Requests that it has no way to make are signed by each store, see
-//! [`Signs`], and sent from here.
+//! `Signs`, and sent from here.
 
 use std::{error::Error, time::Duration};
 

@@ -43,7 +43,7 @@ pub use super::cloud::{Links, Network, Presign, Secret};
 
 /// A bucket of Google Cloud Storage. [`GcsOptions::new`] fills in what most of them need.
 ///
-/// Objects lie at the root of the bucket, each under its [`BlobKey`](crate::types::BlobKey) as it is. Unfinished uploads
+/// Objects lie at the root of the bucket, each under its [`BlobKey`] as it is. Unfinished uploads
 /// do not expire by themselves; [`remove_unfinished`](crate::datastore::Datastore::remove_unfinished) aborts them.
 #[derive(Clone, Debug)]
 pub struct GcsOptions {
