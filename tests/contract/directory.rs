@@ -194,6 +194,7 @@ async fn a_full_disk_says_so_and_loses_nothing() {
     // The large one fails while it is written, the small ones when they are committed.
     let error = try_put(&store, &BlobKey::generate(), bytes(2, 8 << 20)).await.unwrap_err();
     assert!(matches!(error, DatastoreError::Full(_)), "{error:?}");
+    store.settled().await;
     let mut small = vec![];
     let error = loop {
         let key = BlobKey::generate();
