@@ -10,7 +10,7 @@ use bytes::Bytes;
 use divan::Bencher;
 use mmr_core::testing::images;
 use mmr_core::thumbnail::{RenderLimits, RenderPool, ThumbnailPolicy};
-use mmr_core::types::{Method, ThumbnailSpec};
+use mmr_core::types::{Method, ThumbnailSpec, Variant};
 
 fn main() {
     divan::main();
@@ -60,7 +60,7 @@ fn render(bencher: Bencher<'_, '_>, source: &Source, spec: ThumbnailSpec, max_pi
 const MAX_PIXELS: u64 = 32_000_000;
 
 const fn still(width: u32, height: u32, method: Method) -> ThumbnailSpec {
-    ThumbnailSpec { width, height, method, animated: false }
+    ThumbnailSpec { width, height, method, variant: Variant::Still }
 }
 
 #[divan::bench(args = sources())]

@@ -60,7 +60,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(head, picture.slice(..8));
 
     // Make a thumbnail.
-    let wanted = ThumbnailRequest { width: 320, height: 240, method: Method::Scale, animated: None };
+    let wanted =
+        ThumbnailRequest { width: 320, height: 240, method: Method::Scale, animated: None, webp: false };
     let thumbnail = repository.thumbnails().open(&request, &wanted).await?;
     let (width, height, size) = (thumbnail.record.width, thumbnail.record.height, thumbnail.record.blob.size);
     println!("its thumbnail has {width}x{height} pixels in {size} bytes");

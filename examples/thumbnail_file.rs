@@ -18,6 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         height: height.parse()?,
         method: method.parse::<Method>()?,
         animated: None,
+        webp: false,
     };
 
     // The default policy has a list of sizes and leaves WebP out.

@@ -23,7 +23,7 @@ use mmr_core::{
     testing::store_suite::fixtures::{at, blob, blob_at, datastore_id, hash, key_of, location, mxc_of, user},
     types::{
         BlobKey, BlobLocation, ContentHash, ContentType, FileName, Method, Mxc, Reservation, Restriction,
-        ThumbnailSpec, Timestamp,
+        ThumbnailSpec, Timestamp, Variant,
     },
 };
 use mmr_test_support::{connect, database_url};
@@ -316,9 +316,9 @@ fn spec() -> impl Strategy<Value = ThumbnailSpec> {
         select(&[32_u32, 64][..]),
         select(&[32_u32, 64][..]),
         select(&[Method::Crop, Method::Scale][..]),
-        any::<bool>(),
+        select(&Variant::ALL[..]),
     )
-        .prop_map(|(width, height, method, animated)| ThumbnailSpec { width, height, method, animated })
+        .prop_map(|(width, height, method, variant)| ThumbnailSpec { width, height, method, variant })
 }
 
 fn new_thumbnail() -> impl Strategy<Value = NewThumbnail> {

@@ -68,11 +68,11 @@ SELECT n,
     CASE WHEN pg_temp.u(d, 4) < 0.0005 THEN '@moderator:example.org' END
 FROM (SELECT n, md5('m' || n) AS d FROM generate_series(1, 1000000::bigint) n) media;
 
-INSERT INTO mmr.thumbnails (source, spec_width, spec_height, method, animated, blob, content_type, width, height, created)
-SELECT n, 32, 32, 'crop', false, 800000 + n, 'image/jpeg', 32, 32, 1700000000000 + n * 31536 + 60000
+INSERT INTO mmr.thumbnails (source, spec_width, spec_height, method, variant, blob, content_type, width, height, created)
+SELECT n, 32, 32, 'crop', 'still', 800000 + n, 'image/jpeg', 32, 32, 1700000000000 + n * 31536 + 60000
 FROM generate_series(1, 150000::bigint) n
 UNION ALL
-SELECT n, 640, 480, 'scale', false, 950000 + n, 'image/jpeg', 640, 480, 1700000000000 + n * 31536 + 120000
+SELECT n, 640, 480, 'scale', 'still', 950000 + n, 'image/jpeg', 640, 480, 1700000000000 + n * 31536 + 120000
 FROM generate_series(1, 150000::bigint) n;
 
 INSERT INTO mmr.reservations (origin, media_id, owner, created, expires)

@@ -12,7 +12,7 @@
 //!
 //! let pool = RenderPool::new(RenderLimits::default());
 //! let policy = Arc::new(ThumbnailPolicy::default());
-//! let request = ThumbnailRequest { width: 96, height: 96, method: Method::Crop, animated: None };
+//! let request = ThumbnailRequest { width: 96, height: 96, method: Method::Crop, animated: None, webp: false };
 //! let spec = normalise(&request, &policy)?;
 //! match pool.render(source, spec, policy).await? {
 //!     Rendered::Image { bytes, content_type, .. } => println!("{} bytes of {content_type}", bytes.len()),

@@ -20,6 +20,6 @@ pub use self::{
     mxc::{InvalidMxc, MediaId, Mxc},
     range::{ContentRange, RangeRequest, Unsatisfiable},
     record::{MediaRecord, Reservation, Restriction, ThumbnailRecord},
-    thumbnail::{Method, Size, ThumbnailRequest, ThumbnailSpec, UnknownMethod},
+    thumbnail::{Method, Size, ThumbnailRequest, ThumbnailSpec, UnknownMethod, Variant},
     time::Timestamp,
 };

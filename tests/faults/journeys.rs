@@ -11,6 +11,7 @@ use mmr_core::{
     testing::{federation_suite::OriginMedia, images},
     types::{
         Caller, ContentType, FileName, Method, Mxc, RangeRequest, ThumbnailRequest, ThumbnailSpec, Timestamp,
+        Variant,
     },
     upload::UploadRequest,
 };
@@ -20,7 +21,7 @@ use crate::world::World;
 
 /// The size that all thumbnail journeys ask for, which is a configured one.
 pub(crate) const SPEC: ThumbnailSpec =
-    ThumbnailSpec { width: 96, height: 96, method: Method::Scale, animated: false };
+    ThumbnailSpec { width: 96, height: 96, method: Method::Scale, variant: Variant::Still };
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Journey {
@@ -183,7 +184,8 @@ async fn download_while_pending(repository: &MediaRepository) -> Result<()> {
 }
 
 async fn thumbnail(repository: &MediaRepository, mxc: &Mxc) -> Result<()> {
-    let wanted = ThumbnailRequest { width: 96, height: 96, method: Method::Scale, animated: Some(false) };
+    let wanted =
+        ThumbnailRequest { width: 96, height: 96, method: Method::Scale, animated: Some(false), webp: false };
     let thumbnail = repository.thumbnails().open(&download(mxc), &wanted).await?;
     let expected = thumbnail.record.blob.size;
     let bytes = thumbnail.body.collect_up_to(1 << 20).await?;

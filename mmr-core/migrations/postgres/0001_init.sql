@@ -62,13 +62,13 @@ CREATE TABLE mmr.thumbnails (
     spec_width   bigint  NOT NULL,
     spec_height  bigint  NOT NULL,
     method       text    COLLATE "C" NOT NULL CHECK (method IN ('crop', 'scale')),
-    animated     boolean NOT NULL,
+    variant      text    NOT NULL CHECK (variant IN ('still', 'webp', 'animated')),
     blob         bigint  NOT NULL REFERENCES mmr.blobs (id),
     content_type text    COLLATE "C" NOT NULL,
     width        bigint  NOT NULL,
     height       bigint  NOT NULL,
     created      bigint  NOT NULL,
-    PRIMARY KEY (source, spec_width, spec_height, method, animated)
+    PRIMARY KEY (source, spec_width, spec_height, method, variant)
 );
 
 CREATE INDEX thumbnails_by_blob ON mmr.thumbnails (blob);
@@ -397,7 +397,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION mmr.insert_thumbnail(
-    p_source bytea, p_spec_width bigint, p_spec_height bigint, p_method text, p_animated boolean,
+    p_source bytea, p_spec_width bigint, p_spec_height bigint, p_method text, p_variant text,
     p_hash bytea, p_store boolean, p_checksum bytea, p_size bigint, p_datastore text, p_key text,
     p_content_type text, p_width bigint, p_height bigint, p_created bigint,
     OUT o_outcome text, OUT o_datastore text, OUT o_key text
@@ -408,7 +408,7 @@ DECLARE
 BEGIN
     -- One at a time for each request: whoever comes second finds it taken before it stores anything.
     PERFORM pg_advisory_xact_lock(hashtextextended(
-        format('%s %s %s %s %s', p_source, p_spec_width, p_spec_height, p_method, p_animated), 7003));
+        format('%s %s %s %s %s', p_source, p_spec_width, p_spec_height, p_method, p_variant), 7003));
     PERFORM 1 FROM mmr.blobs b WHERE b.hash IN (p_source, p_hash) ORDER BY b.id FOR SHARE;
     SELECT b.id INTO v_source FROM mmr.blobs b WHERE b.hash = p_source FOR SHARE;
     PERFORM 1 FROM mmr.media m WHERE m.blob = v_source LIMIT 1;
@@ -417,7 +417,7 @@ BEGIN
         RETURN;
     END IF;
     PERFORM 1 FROM mmr.thumbnails t WHERE t.source = v_source AND t.spec_width = p_spec_width
-        AND t.spec_height = p_spec_height AND t.method = p_method AND t.animated = p_animated;
+        AND t.spec_height = p_spec_height AND t.method = p_method AND t.variant = p_variant;
     IF FOUND THEN
         o_outcome := 'taken';
         RETURN;
@@ -425,9 +425,9 @@ BEGIN
     SELECT a.o_blob, a.o_outcome, a.o_datastore, a.o_key INTO v_blob, o_outcome, o_datastore, o_key
     FROM mmr.admit(p_hash, p_store, p_checksum, p_size, p_datastore, p_key) a;
     IF v_blob IS NOT NULL THEN
-        INSERT INTO mmr.thumbnails (source, spec_width, spec_height, method, animated, blob, content_type, width,
+        INSERT INTO mmr.thumbnails (source, spec_width, spec_height, method, variant, blob, content_type, width,
             height, created)
-        VALUES (v_source, p_spec_width, p_spec_height, p_method, p_animated, v_blob, p_content_type, p_width,
+        VALUES (v_source, p_spec_width, p_spec_height, p_method, p_variant, v_blob, p_content_type, p_width,
             p_height, p_created);
     END IF;
 END $$;
@@ -546,7 +546,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION mmr.drop_thumbnails(
-    p_sources bigint[], p_widths bigint[], p_heights bigint[], p_methods text[], p_animated boolean[],
+    p_sources bigint[], p_widths bigint[], p_heights bigint[], p_methods text[], p_variants text[],
     p_blobs bigint[], p_before bigint, p_now bigint, OUT o_blobs bigint, OUT o_bytes bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -555,9 +555,9 @@ BEGIN
     PERFORM mmr.lock_blobs(coalesce(p_blobs, '{}'));
     WITH gone AS (
         DELETE FROM mmr.thumbnails t
-        USING unnest(p_sources, p_widths, p_heights, p_methods, p_animated) AS seen (source, width, height, method, animated)
+        USING unnest(p_sources, p_widths, p_heights, p_methods, p_variants) AS seen (source, width, height, method, variant)
         WHERE t.source = seen.source AND t.spec_width = seen.width AND t.spec_height = seen.height
-            AND t.method = seen.method AND t.animated = seen.animated AND t.created < p_before
+            AND t.method = seen.method AND t.variant = seen.variant AND t.created < p_before
         RETURNING t.blob
     )
     SELECT array_agg(DISTINCT g.blob) INTO v_suspects FROM gone g;

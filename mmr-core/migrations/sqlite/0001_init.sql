@@ -59,13 +59,13 @@ CREATE TABLE thumbnails (
     spec_width   INTEGER NOT NULL,
     spec_height  INTEGER NOT NULL,
     method       TEXT    NOT NULL CHECK (method IN ('crop', 'scale')),
-    animated     INTEGER NOT NULL CHECK (animated IN (0, 1)),
+    variant      TEXT    NOT NULL CHECK (variant IN ('still', 'webp', 'animated')),
     blob         INTEGER NOT NULL REFERENCES blobs (id),
     content_type TEXT    NOT NULL,
     width        INTEGER NOT NULL,
     height       INTEGER NOT NULL,
     created      INTEGER NOT NULL,
-    PRIMARY KEY (source, spec_width, spec_height, method, animated)
+    PRIMARY KEY (source, spec_width, spec_height, method, variant)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX thumbnails_by_blob ON thumbnails (blob);

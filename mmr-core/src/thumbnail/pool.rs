@@ -109,7 +109,21 @@ impl RenderPool {
         spec: ThumbnailSpec,
         policy: Arc<ThumbnailPolicy>,
     ) -> Result<Rendered, RenderError> {
-        self.admit()?.render(source, spec, policy).await
+        let rendered = self.render_all(source, vec![spec], policy).await?;
+        rendered.into_iter().next().ok_or_else(|| RenderError::decode("renderer made no thumbnail"))
+    }
+
+    /// Renders thumbnails of `source` in one go, in the order of `specs`.
+    ///
+    /// # Errors
+    /// See [`RenderError`]. There are all or none.
+    pub async fn render_all(
+        &self,
+        source: Bytes,
+        specs: Vec<ThumbnailSpec>,
+        policy: Arc<ThumbnailPolicy>,
+    ) -> Result<Vec<Rendered>, RenderError> {
+        self.admit()?.render(source, specs, policy).await
     }
 }
 
@@ -122,20 +136,20 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// Renders one thumbnail of `source`. The deadline counts from here.
+    /// Renders thumbnails of `source`, in the order of `specs`. The deadline counts from here.
     ///
     /// # Errors
     /// See [`RenderError`].
     pub async fn render(
         self,
         source: Bytes,
-        spec: ThumbnailSpec,
+        specs: Vec<ThumbnailSpec>,
         policy: Arc<ThumbnailPolicy>,
-    ) -> Result<Rendered, RenderError> {
+    ) -> Result<Vec<Rendered>, RenderError> {
         let Self { shared, place } = self;
         let deadline = Instant::now() + shared.deadline;
         let abandon = CancelOnDrop(Cancelled::default());
-        let task = RenderTask { source, spec, policy, cancelled: abandon.0.clone() };
+        let task = RenderTask { source, specs, policy, cancelled: abandon.0.clone() };
 
         let worker = timely(deadline, Arc::clone(&shared.workers).acquire_owned()).await?;
         let held = vec![place, worker];

@@ -23,13 +23,13 @@ pub trait Renderer: fmt::Debug + Send + Sync + 'static {
     fn prepare(&self, task: &RenderTask) -> Option<Result<Prepared, RenderError>>;
 }
 
-/// One thumbnail to make.
+/// Thumbnails to make of one source.
 #[derive(Clone, Debug)]
 pub struct RenderTask {
     /// The whole source.
     pub source: Bytes,
-    /// The thumbnail wanted.
-    pub spec: ThumbnailSpec,
+    /// The thumbnails wanted; at least one.
+    pub specs: Vec<ThumbnailSpec>,
     /// The policy of this request.
     pub policy: Arc<ThumbnailPolicy>,
     /// Set once nobody waits for the result any more.
@@ -56,8 +56,8 @@ impl Cancelled {
 /// What the header of a source led to.
 #[derive(Debug)]
 pub enum Prepared {
-    /// No pixels are needed.
-    Done(Rendered),
+    /// No pixels are needed: every thumbnail is the original. In the order of the specs.
+    Done(Vec<Rendered>),
     /// Pixels are needed.
     Work(Work),
 }
@@ -71,8 +71,8 @@ pub struct Work {
     /// Further bytes that a crafted source could make a decoder allocate. They are booked as far as the
     /// budget has them, so that such a source runs alone, but are no reason to refuse.
     pub at_worst_bytes: u64,
-    /// Does the work.
-    pub run: Box<dyn FnOnce() -> Result<Rendered, RenderError> + Send>,
+    /// Does the work: one thumbnail for each spec, in their order.
+    pub run: Box<dyn FnOnce() -> Result<Vec<Rendered>, RenderError> + Send>,
 }
 
 impl fmt::Debug for Work {
@@ -88,7 +88,7 @@ impl fmt::Debug for Work {
 /// A thumbnail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rendered {
-    /// A picture made from the source: `image/jpeg` or `image/png`.
+    /// A picture made from the source: `image/jpeg`, `image/png` or `image/webp`.
     Image {
         /// The encoded picture.
         bytes: Bytes,

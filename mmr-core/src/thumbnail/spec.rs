@@ -2,7 +2,7 @@
 
 use super::geometry;
 use crate::policy::ThumbnailPolicy;
-use crate::types::{Method, Size, ThumbnailRequest, ThumbnailSpec};
+use crate::types::{Method, Size, ThumbnailRequest, ThumbnailSpec, Variant};
 
 /// Width or height is zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,7 +24,7 @@ pub fn normalise(
     request: &ThumbnailRequest,
     policy: &ThumbnailPolicy,
 ) -> Result<ThumbnailSpec, EmptyThumbnail> {
-    let ThumbnailRequest { width, height, method, animated } = *request;
+    let ThumbnailRequest { width, height, method, animated, webp } = *request;
     let asked = Size::new(width, height);
     if asked.area() == 0 {
         return Err(EmptyThumbnail);
@@ -39,8 +39,14 @@ pub fn normalise(
         Method::Scale => bounds,
         Method::Crop => geometry::fit(asked, bounds),
     };
-    let animated = policy.allow_animated && animated.unwrap_or(policy.default_animated);
-    Ok(ThumbnailSpec { width: size.width, height: size.height, method, animated })
+    let variant = if policy.allow_animated && animated.unwrap_or(policy.default_animated) {
+        Variant::Animated
+    } else if webp {
+        Variant::WebP
+    } else {
+        Variant::Still
+    };
+    Ok(ThumbnailSpec { width: size.width, height: size.height, method, variant })
 }
 
 fn smallest_containing(asked: Size, sizes: &[Size]) -> Size {
@@ -60,7 +66,7 @@ mod tests {
     use super::*;
 
     fn request(width: u32, height: u32, method: Method) -> ThumbnailRequest {
-        ThumbnailRequest { width, height, method, animated: None }
+        ThumbnailRequest { width, height, method, animated: None, webp: false }
     }
 
     fn chosen(width: u32, height: u32, method: Method) -> Size {
@@ -123,7 +129,7 @@ mod tests {
         let animated = |asked, allow_animated, default_animated| {
             let policy = ThumbnailPolicy { allow_animated, default_animated, ..ThumbnailPolicy::default() };
             let request = ThumbnailRequest { animated: asked, ..request(32, 32, Method::Scale) };
-            normalise(&request, &policy).unwrap().animated
+            normalise(&request, &policy).unwrap().variant == Variant::Animated
         };
         assert!(!animated(None, true, false));
         assert!(animated(None, true, true));

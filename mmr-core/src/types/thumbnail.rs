@@ -99,6 +99,8 @@ pub struct ThumbnailRequest {
     pub method: Method,
     /// Whether an animated thumbnail is wanted; `None` leaves it to the policy.
     pub animated: Option<bool>,
+    /// Whether a still thumbnail may be WebP: the client said that it takes it.
+    pub webp: bool,
 }
 
 /// A thumbnail after policy: the key under which one is rendered, stored and shared.
@@ -113,8 +115,35 @@ pub struct ThumbnailSpec {
     pub height: u32,
     /// Scale or crop.
     pub method: Method,
-    /// Whether the thumbnail may be animated.
-    pub animated: bool,
+    /// What the encoded picture may be.
+    pub variant: Variant,
+}
+
+/// What the encoded picture of a thumbnail may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Variant {
+    /// One frame, JPEG or PNG: what every client shows.
+    #[default]
+    Still,
+    /// One frame, also as WebP.
+    WebP,
+    /// All frames, as WebP; of a source that does not move the same as [`Self::Still`].
+    Animated,
+}
+
+impl Variant {
+    /// All variants.
+    pub const ALL: [Self; 3] = [Self::Still, Self::WebP, Self::Animated];
+
+    /// The word under which it is stored.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Still => "still",
+            Self::WebP => "webp",
+            Self::Animated => "animated",
+        }
+    }
 }
 
 impl ThumbnailSpec {
@@ -128,7 +157,10 @@ impl ThumbnailSpec {
 impl fmt::Display for ThumbnailSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.size(), self.method)?;
-        if self.animated { f.write_str("-animated") } else { Ok(()) }
+        match self.variant {
+            Variant::Still => Ok(()),
+            variant => write!(f, "-{}", variant.as_str()),
+        }
     }
 }
 
@@ -148,8 +180,8 @@ mod tests {
 
     #[test]
     fn a_spec_is_shown_with_all_that_distinguishes_it() {
-        let still = ThumbnailSpec { width: 320, height: 240, method: Method::Scale, animated: false };
-        let moving = ThumbnailSpec { method: Method::Crop, animated: true, ..still };
+        let still = ThumbnailSpec { width: 320, height: 240, method: Method::Scale, variant: Variant::Still };
+        let moving = ThumbnailSpec { method: Method::Crop, variant: Variant::Animated, ..still };
         assert_eq!(still.to_string(), "320x240-scale");
         assert_eq!(moving.to_string(), "320x240-crop-animated");
     }

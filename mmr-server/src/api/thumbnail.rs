@@ -55,5 +55,5 @@ pub(super) fn wanted(query: &str) -> Result<ThumbnailRequest, ApiError> {
         None => query::boolean(query, "org.matrix.msc2705.animated")?,
         animated => animated,
     };
-    Ok(ThumbnailRequest { width, height, method, animated })
+    Ok(ThumbnailRequest { width, height, method, animated, webp: false })
 }

@@ -66,7 +66,7 @@ impl ThumbnailIndex for MemoryStore {
                 spec.width,
                 spec.height,
                 is_scale,
-                spec.animated,
+                spec.variant.as_str(),
             )
         });
         for key in found.iter().take(limit as usize) {

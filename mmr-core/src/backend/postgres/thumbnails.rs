@@ -15,9 +15,9 @@ use crate::{
 #[async_trait]
 impl ThumbnailIndex for PostgresStore {
     async fn thumbnail(&self, mxc: &Mxc, spec: &ThumbnailSpec) -> Result<ThumbnailLookup, StoreError> {
-        let ThumbnailSpec { width, height, method, animated } = *spec;
-        let params =
-            values![mxc.origin().as_str(), mxc.media_id().as_str(), width, height, method.as_str(), animated];
+        let ThumbnailSpec { width, height, method, variant } = *spec;
+        let (method, variant) = (method.as_str(), variant.as_str());
+        let params = values![mxc.origin().as_str(), mxc.media_id().as_str(), width, height, method, variant];
         let rows = self.pool().read(FIND, &params).await?;
         let mut columns = Columns::of("media", only(&rows, "media")?);
         let media = looked_up(&mut columns, mxc)?;
@@ -37,8 +37,8 @@ impl ThumbnailIndex for PostgresStore {
     }
 
     async fn insert_thumbnail(&self, thumbnail: &NewThumbnail) -> Result<Inserted, StoreError> {
-        let ThumbnailSpec { width, height, method, animated } = thumbnail.spec;
-        let key = values![&thumbnail.source, width, height, method.as_str(), animated];
+        let ThumbnailSpec { width, height, method, variant } = thumbnail.spec;
+        let key = values![&thumbnail.source, width, height, method.as_str(), variant.as_str()];
         let rest =
             values![thumbnail.content_type.as_str(), thumbnail.width, thumbnail.height, thumbnail.created,];
         let params: Vec<_> = key.into_iter().chain(admitted(&thumbnail.blob)).chain(rest).collect();
@@ -59,8 +59,8 @@ impl ThumbnailIndex for PostgresStore {
             "WITH found AS MATERIALIZED ({} LIMIT {limit}) \
              SELECT d.o_blobs, d.o_bytes FROM (SELECT array_agg(source) AS sources, array_agg(spec_width) AS widths, \
                  array_agg(spec_height) AS heights, array_agg(method::text) AS methods, \
-                 array_agg(animated) AS animated, array_agg(blob) AS blobs FROM found) f, \
-             mmr.drop_thumbnails(f.sources, f.widths, f.heights, f.methods, f.animated, f.blobs, {before}, {now}) d",
+                 array_agg(variant) AS variants, array_agg(blob) AS blobs FROM found) f, \
+             mmr.drop_thumbnails(f.sources, f.widths, f.heights, f.methods, f.variants, f.blobs, {before}, {now}) d",
             select(filter, &conditions, &before),
         );
         let rows = self.pool().write_composed(&sql, conditions.params()).await?;
@@ -77,7 +77,7 @@ const FIND: &str = concat!(
     ", t.content_type, t.width, t.height, t.created",
     lookup_tables!(),
     " LEFT JOIN mmr.thumbnails t ON t.source = m.blob AND t.spec_width = $3 AND t.spec_height = $4
-        AND t.method = $5 AND t.animated = $6
+        AND t.method = $5 AND t.variant = $6
     LEFT JOIN mmr.blobs tb ON tb.id = t.blob",
 );
 
@@ -96,8 +96,8 @@ fn select(filter: &MediaFilter, conditions: &Conditions<'_>, before: &str) -> St
         format!("EXISTS (SELECT 1 {from_media} m.blob = t.source AND {wanted})")
     };
     format!(
-        "SELECT t.source, t.spec_width, t.spec_height, t.method, t.animated, t.blob \
+        "SELECT t.source, t.spec_width, t.spec_height, t.method, t.variant, t.blob \
          FROM mmr.thumbnails t JOIN mmr.blobs s ON s.id = t.source WHERE {source} AND t.created < {before} \
-         ORDER BY t.created, s.hash, t.spec_width, t.spec_height, t.method, t.animated",
+         ORDER BY t.created, s.hash, t.spec_width, t.spec_height, t.method, t.variant",
     )
 }

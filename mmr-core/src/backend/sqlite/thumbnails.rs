@@ -53,7 +53,7 @@ pub(super) const FIND: &str = concat!(
     blob_columns!(),
     ", t.content_type, t.width, t.height, t.created FROM thumbnails t JOIN blobs b ON b.id = t.blob",
     " WHERE t.source = (SELECT id FROM blobs WHERE hash = ?1)",
-    " AND t.spec_width = ?2 AND t.spec_height = ?3 AND t.method = ?4 AND t.animated = ?5",
+    " AND t.spec_width = ?2 AND t.spec_height = ?3 AND t.method = ?4 AND t.variant = ?5",
 );
 
 fn find(
@@ -61,8 +61,8 @@ fn find(
     source: ContentHash,
     spec: ThumbnailSpec,
 ) -> Result<Option<ThumbnailRecord>, StoreError> {
-    let ThumbnailSpec { width, height, method, animated } = spec;
-    let key = params![source.as_bytes(), width, height, method.as_str(), animated];
+    let ThumbnailSpec { width, height, method, variant } = spec;
+    let key = params![source.as_bytes(), width, height, method.as_str(), variant.as_str()];
     first(conn, FIND, key, |row| {
         let mut columns = Columns::of("thumbnails", row);
         Ok(ThumbnailRecord {
@@ -78,9 +78,9 @@ fn find(
 }
 
 pub(super) const IS_TAKEN: &str = "SELECT 1 FROM thumbnails
-    WHERE source = ?1 AND spec_width = ?2 AND spec_height = ?3 AND method = ?4 AND animated = ?5";
+    WHERE source = ?1 AND spec_width = ?2 AND spec_height = ?3 AND method = ?4 AND variant = ?5";
 const INSERT: &str = "INSERT INTO thumbnails
-    (source, spec_width, spec_height, method, animated, blob, content_type, width, height, created)
+    (source, spec_width, spec_height, method, variant, blob, content_type, width, height, created)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 
 fn insert(conn: &Connection, new: &NewThumbnail) -> Result<Inserted, StoreError> {
@@ -90,9 +90,9 @@ fn insert(conn: &Connection, new: &NewThumbnail) -> Result<Inserted, StoreError>
     if !exists(conn, blobs::HAS_MEDIA, [source])? {
         return Ok(Inserted::BlobGone);
     }
-    let ThumbnailSpec { width, height, method, animated } = new.spec;
-    let method = method.as_str();
-    if exists(conn, IS_TAKEN, params![source, width, height, method, animated])? {
+    let ThumbnailSpec { width, height, method, variant } = new.spec;
+    let (method, variant) = (method.as_str(), variant.as_str());
+    if exists(conn, IS_TAKEN, params![source, width, height, method, variant])? {
         return Ok(Inserted::Refused(Refusal::Taken));
     }
     let admitted = blobs::admit(conn, &new.blob)?;
@@ -103,7 +103,7 @@ fn insert(conn: &Connection, new: &NewThumbnail) -> Result<Inserted, StoreError>
             width,
             height,
             method,
-            animated,
+            variant,
             blob,
             content_type,
             new.width,
@@ -128,15 +128,15 @@ fn select(filter: &MediaFilter) -> Result<(String, Conditions), StoreError> {
         format!("EXISTS (SELECT 1 {from_media} m.blob = t.source AND {wanted})")
     };
     let sql = format!(
-        "SELECT t.source, t.spec_width, t.spec_height, t.method, t.animated, t.blob \
+        "SELECT t.source, t.spec_width, t.spec_height, t.method, t.variant, t.blob \
          FROM thumbnails t JOIN blobs s ON s.id = t.source WHERE {source} AND t.created < ? \
-         ORDER BY t.created, s.hash, t.spec_width, t.spec_height, t.method, t.animated LIMIT ?",
+         ORDER BY t.created, s.hash, t.spec_width, t.spec_height, t.method, t.variant LIMIT ?",
     );
     Ok((sql, conditions))
 }
 
 pub(super) const DELETE: &str = "DELETE FROM thumbnails
-    WHERE source = ?1 AND spec_width = ?2 AND spec_height = ?3 AND method = ?4 AND animated = ?5";
+    WHERE source = ?1 AND spec_width = ?2 AND spec_height = ?3 AND method = ?4 AND variant = ?5";
 
 fn remove(
     conn: &Connection,
@@ -146,13 +146,13 @@ fn remove(
     now: Timestamp,
 ) -> Result<Removed, StoreError> {
     let params = params_from_iter(conditions.params([], [millis(rendered_before).into(), limit.into()]));
-    let found: Vec<(i64, u32, u32, String, bool, i64)> = all(conn, &select, params, |row| {
+    let found: Vec<(i64, u32, u32, String, String, i64)> = all(conn, &select, params, |row| {
         let mut columns = Columns::of("thumbnails", row);
         Ok((columns.get()?, columns.get()?, columns.get()?, columns.get()?, columns.get()?, columns.get()?))
     })?;
     let mut suspects = BTreeSet::new();
-    for (source, width, height, method, animated, blob) in found {
-        run(conn, DELETE, params![source, width, height, method, animated])?;
+    for (source, width, height, method, variant, blob) in found {
+        run(conn, DELETE, params![source, width, height, method, variant])?;
         suspects.insert(blob);
     }
     let (blobs, bytes) = blobs::sweep(conn, suspects, now)?;

@@ -8,7 +8,7 @@ use crate::{
     store::{NewBlob, NewMedia, NewThumbnail, QuotaCap, StoreError},
     types::{
         BlobKey, BlobLocation, BlobRecord, ContentHash, ContentType, DatastoreId, Digests, Hasher, Method,
-        Mxc, Reservation, ThumbnailSpec, Timestamp,
+        Mxc, Reservation, ThumbnailSpec, Timestamp, Variant,
     },
 };
 
@@ -120,7 +120,7 @@ pub fn reservation(name: u64, owner: u64, expires: u64) -> Reservation {
 /// A request for a picture of this size.
 #[must_use]
 pub fn spec(width: u32, height: u32) -> ThumbnailSpec {
-    ThumbnailSpec { width, height, method: Method::Scale, animated: false }
+    ThumbnailSpec { width, height, method: Method::Scale, variant: Variant::Still }
 }
 
 /// A thumbnail of 32x32, rendered at [`START`].

@@ -9,7 +9,7 @@ use crate::{
         DatastoreUsage, Inserted, MediaFilter, MediaStore, NewBlob, NewMedia, NewThumbnail, Refusal, Removed,
         ThumbnailLookup,
     },
-    types::{Lookup, Method, ThumbnailRecord, ThumbnailSpec, Timestamp},
+    types::{Lookup, Method, ThumbnailRecord, ThumbnailSpec, Timestamp, Variant},
 };
 
 async fn render(store: &dyn MediaStore, thumbnail: NewThumbnail) -> NewThumbnail {
@@ -68,7 +68,8 @@ pub async fn thumbnails_differ_by_every_part_of_the_request(store: &dyn MediaSto
         spec(33, 32),
         spec(32, 33),
         ThumbnailSpec { method: Method::Crop, ..base },
-        ThumbnailSpec { animated: true, ..base },
+        ThumbnailSpec { variant: Variant::Animated, ..base },
+        ThumbnailSpec { variant: Variant::WebP, ..base },
     ];
     for (bytes, spec) in (10..).zip(specs) {
         assert_eq!(found(store, 1, spec).await, None);

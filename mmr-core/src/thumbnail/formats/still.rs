@@ -18,7 +18,7 @@ use self::steps::Pixels;
 use crate::policy::ThumbnailPolicy;
 use crate::thumbnail::geometry::{self, Placement};
 use crate::thumbnail::render::{Prepared, RenderError, RenderTask, Rendered, Renderer, Work};
-use crate::types::Size;
+use crate::types::{Size, ThumbnailSpec, Variant};
 
 /// Renders JPEG, PNG, GIF and WebP.
 #[derive(Clone, Copy, Debug)]
@@ -90,35 +90,76 @@ impl Header {
     fn upright(&self) -> Size {
         if steps::transposes(self.orientation) { self.size.transposed() } else { self.size }
     }
+
+    fn original(&self) -> Rendered {
+        let Size { width, height } = self.upright();
+        Rendered::Original { content_type: self.content_type, width, height }
+    }
 }
 
 /// Decides from the header alone, so that a refusal costs no pixels.
 fn plan(header: Header, task: &RenderTask) -> Result<Prepared, RenderError> {
-    let RenderTask { source, spec, policy, cancelled } = task;
+    let RenderTask { source, specs, policy, cancelled } = task;
     admit(&header, policy)?;
-    let upright = header.upright();
-    let may_move = spec.animated && source.len() as u64 <= policy.max_animate_bytes;
-    let as_it_is = spec.size().contains(upright)
-        && header.orientation == Orientation::NoTransforms
-        && (may_move || !header.animated);
-    if as_it_is {
-        let Size { width, height } = upright;
-        return Ok(Prepared::Done(Rendered::Original { content_type: header.content_type, width, height }));
+    let plans: Vec<Plan> =
+        specs.iter().map(|spec| Plan::of(&header, spec, source.len() as u64, policy)).collect();
+    if plans.iter().all(|plan| matches!(plan, Plan::Original)) {
+        return Ok(Prepared::Done(plans.iter().map(|_| header.original()).collect()));
     }
 
     let pixels = header.pixels;
-    let placement = geometry::place(upright, spec.size(), spec.method);
-    let required_bytes = header.decode_bytes.saturating_add(steps::resize_bytes(&placement));
+    let resize_bytes = |plan: &Plan| match plan {
+        Plan::Original => 0,
+        Plan::Place(placement) => steps::resize_bytes(placement),
+    };
+    let required_bytes =
+        plans.iter().fold(header.decode_bytes, |sum, plan| sum.saturating_add(resize_bytes(plan)));
     let at_worst_bytes = header.at_worst_bytes;
     let cancelled = cancelled.clone();
     let run = move || {
+        let original = header.original();
         let decoded = (header.decode)()?;
-        if cancelled.get() {
-            return Err(RenderError::Deadline);
+        let mut rendered = Vec::with_capacity(plans.len());
+        for plan in plans {
+            if cancelled.get() {
+                return Err(RenderError::Deadline);
+            }
+            rendered.push(match plan {
+                Plan::Original => original.clone(),
+                Plan::Place(placement) => finish(
+                    decoded.clone(),
+                    &placement,
+                    header.orientation,
+                    header.icc.clone(),
+                    header.jpeg_if_opaque,
+                )?,
+            });
         }
-        finish(decoded, &placement, header.orientation, header.icc, header.jpeg_if_opaque)
+        Ok(rendered)
     };
     Ok(Prepared::Work(Work { pixels, required_bytes, at_worst_bytes, run: Box::new(run) }))
+}
+
+/// What becomes of one spec.
+#[derive(Debug)]
+enum Plan {
+    Original,
+    Place(Placement),
+}
+
+impl Plan {
+    fn of(header: &Header, spec: &ThumbnailSpec, source_bytes: u64, policy: &ThumbnailPolicy) -> Self {
+        let upright = header.upright();
+        let may_move = spec.variant == Variant::Animated && source_bytes <= policy.max_animate_bytes;
+        let as_it_is = spec.size().contains(upright)
+            && header.orientation == Orientation::NoTransforms
+            && (may_move || !header.animated);
+        if as_it_is {
+            Self::Original
+        } else {
+            Self::Place(geometry::place(upright, spec.size(), spec.method))
+        }
+    }
 }
 
 fn admit(header: &Header, policy: &ThumbnailPolicy) -> Result<(), RenderError> {

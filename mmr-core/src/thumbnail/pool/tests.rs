@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::types::Method;
+use crate::types::{Method, Variant};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -43,7 +43,7 @@ impl Renderer for Gated {
             running.fetch_sub(1, Ordering::SeqCst);
             let _ = ended.send(cancelled.get());
             assert_eq!(ending, Ending::Well, "a panic that the test asked for");
-            Ok(picture())
+            Ok(vec![picture()])
         };
         Some(Ok(Prepared::Work(Work {
             pixels: 1000,
@@ -134,7 +134,7 @@ impl Bench {
 }
 
 fn spec() -> ThumbnailSpec {
-    ThumbnailSpec { width: 32, height: 32, method: Method::Scale, animated: false }
+    ThumbnailSpec { width: 32, height: 32, method: Method::Scale, variant: Variant::Still }
 }
 
 /// Polls a future once; it must not be ready.

@@ -58,13 +58,12 @@ mod tests {
 
     use super::*;
     use crate::thumbnail::ThumbnailPolicy;
-    use crate::types::{Method, ThumbnailSpec};
 
     #[test]
     fn reading_ends_when_nobody_waits_any_more() {
         let task = RenderTask {
             source: Bytes::from(vec![7; 3 * STRIDE]),
-            spec: ThumbnailSpec { width: 1, height: 1, method: Method::Scale, animated: false },
+            specs: Vec::new(),
             policy: Arc::new(ThumbnailPolicy::default()),
             cancelled: Cancelled::default(),
         };

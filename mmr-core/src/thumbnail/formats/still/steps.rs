@@ -48,7 +48,7 @@ impl Layout {
 }
 
 /// A picture in memory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Pixels {
     data: Vec<u8>,
     size: Size,

@@ -7,7 +7,7 @@ use super::StillImages;
 use crate::testing::images::{self, CORNERS};
 use crate::thumbnail::render::{Cancelled, Prepared, RenderError, RenderTask, Rendered, Renderer, Work};
 use crate::thumbnail::{RenderLimits, RenderPool, ThumbnailPolicy};
-use crate::types::{Method, Size, ThumbnailSpec};
+use crate::types::{Method, Size, ThumbnailSpec, Variant};
 
 fn policy() -> ThumbnailPolicy {
     let types = ["image/jpeg", "image/png", "image/gif", "image/webp"].map(str::to_owned).to_vec();
@@ -15,7 +15,7 @@ fn policy() -> ThumbnailPolicy {
 }
 
 fn still(width: u32, height: u32, method: Method) -> ThumbnailSpec {
-    ThumbnailSpec { width, height, method, animated: false }
+    ThumbnailSpec { width, height, method, variant: Variant::Still }
 }
 
 async fn try_render(
@@ -164,7 +164,7 @@ async fn a_small_animation_becomes_still_unless_an_animation_is_wanted() {
     for (source, content_type) in animations {
         let (picture, _) = small(source.clone()).await;
         assert_eq!(picture.dimensions(), (16, 16), "{content_type}");
-        let moving = ThumbnailSpec { animated: true, ..still(32, 32, Method::Scale) };
+        let moving = ThumbnailSpec { variant: Variant::Animated, ..still(32, 32, Method::Scale) };
         let original = Rendered::Original { content_type, width: 16, height: 16 };
         assert_eq!(render(source, moving).await, original);
     }
@@ -173,7 +173,7 @@ async fn a_small_animation_becomes_still_unless_an_animation_is_wanted() {
 #[tokio::test]
 async fn an_animation_of_too_many_bytes_becomes_still() {
     let source = images::animated_gif(16, 16, 3);
-    let moving = ThumbnailSpec { animated: true, ..still(32, 32, Method::Scale) };
+    let moving = ThumbnailSpec { variant: Variant::Animated, ..still(32, 32, Method::Scale) };
     let policy = ThumbnailPolicy { max_animate_bytes: source.len() as u64 - 1, ..policy() };
     let rendered = try_render(source, moving, policy).await.unwrap();
     assert_eq!(picture(&rendered).1, "image/png");
@@ -181,7 +181,7 @@ async fn an_animation_of_too_many_bytes_becomes_still() {
 
 #[tokio::test]
 async fn a_large_animation_becomes_still_even_when_an_animation_is_wanted() {
-    let moving = ThumbnailSpec { animated: true, ..still(32, 32, Method::Scale) };
+    let moving = ThumbnailSpec { variant: Variant::Animated, ..still(32, 32, Method::Scale) };
     let rendered = render(images::animated_gif(64, 64, 3), moving).await;
     assert_eq!(picture(&rendered).1, "image/png");
 }
@@ -400,7 +400,7 @@ async fn frames_larger_than_their_canvas_count_as_the_pixels_they_are() {
 #[test]
 fn a_frame_larger_than_its_canvas_is_booked_in_full() {
     let mut task = task(images::gif_with_frame_larger_than_canvas(200));
-    task.spec = still(4, 4, Method::Scale);
+    task.specs = vec![still(4, 4, Method::Scale)];
     let Some(Ok(Prepared::Work(work))) = StillImages.prepare(&task) else { panic!("no work") };
     assert!(work.required_bytes >= 200 * 200 * 4, "{work:?}");
 }
@@ -447,8 +447,8 @@ async fn bytes_without_a_known_signature_are_unsupported() {
 }
 
 fn task(source: Bytes) -> RenderTask {
-    let spec = still(32, 32, Method::Scale);
-    RenderTask { source, spec, policy: Arc::new(policy()), cancelled: Cancelled::default() }
+    let specs = vec![still(32, 32, Method::Scale)];
+    RenderTask { source, specs, policy: Arc::new(policy()), cancelled: Cancelled::default() }
 }
 
 #[test]
@@ -545,11 +545,10 @@ fn a_sniffed_type_is_one_that_the_encoder_of_the_fixture_meant() {
         (images::lossy_webp(), ImageFormat::WebP),
     ] {
         assert_eq!(image::guess_format(&source).unwrap(), format);
-        let Some(Ok(Prepared::Done(Rendered::Original { content_type, .. }))) =
-            StillImages.prepare(&task(source))
-        else {
+        let Some(Ok(Prepared::Done(done))) = StillImages.prepare(&task(source)) else {
             panic!("{format:?} is not recognised");
         };
+        let [Rendered::Original { content_type, .. }] = done[..] else { panic!("{done:?}") };
         assert_eq!(content_type, format.to_mime_type());
     }
 }
