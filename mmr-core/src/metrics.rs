@@ -7,6 +7,7 @@ const CACHE_HITS: &str = "media_cache_hits_total";
 const CACHE_MISSES: &str = "media_cache_misses_total";
 const FETCHES: &str = "media_downloaded_total";
 const THUMBNAILS: &str = "media_thumbnails_generated_total";
+const WORKERS: &str = "media_render_workers_total";
 
 /// Describes everything to the recorder that is installed.
 pub fn describe_all() {
@@ -14,6 +15,7 @@ pub fn describe_all() {
     describe_counter!(CACHE_MISSES, "objects that were not");
     describe_counter!(FETCHES, "fetches of media of other servers, by what became of them");
     describe_counter!(THUMBNAILS, "thumbnails that were rendered, by method");
+    describe_counter!(WORKERS, "processes that render thumbnails, by what became of them");
 }
 
 /// Hits and misses of the cache of objects.
@@ -29,4 +31,10 @@ pub(crate) fn fetched(error: Option<&'static str>) {
 /// A thumbnail was rendered.
 pub(crate) fn rendered(method: &'static str) {
     counter!(THUMBNAILS, "method" => method).increment(1);
+}
+
+/// Something happened to a process that renders: `started`, `crashed`, or `killed` for taking too long or because nobody
+/// waited any more.
+pub(crate) fn worker(event: &'static str) {
+    counter!(WORKERS, "event" => event).increment(1);
 }

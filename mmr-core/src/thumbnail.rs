@@ -22,13 +22,18 @@
 //! # }
 //! ```
 
+mod engine;
 pub mod formats;
 pub mod geometry;
 pub mod pool;
 pub mod render;
 mod service;
 pub mod spec;
+mod threads;
+#[cfg(feature = "workers")]
+pub mod worker;
 
+pub use self::engine::{Cost, Held, Job, Planned, RenderEngine, RenderOrder, Running};
 pub use self::pool::{RenderLimits, RenderPool, Ticket};
 pub use self::render::{RenderError, RenderTask, Rendered, Renderer};
 pub(crate) use self::service::{Inner, KnownThumbnails};

@@ -9,6 +9,7 @@ mod dev;
 mod doctor;
 mod keys;
 mod migrate;
+mod render_worker;
 mod serve;
 
 /// A media repository for Matrix: stores, de-duplicates, thumbnails and serves the files that people send.
@@ -46,7 +47,13 @@ enum Command {
     /// Make, convert and combine the keys with which a homeserver signs requests to other servers.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Render thumbnails for the server that started this.
+    #[command(name = RENDER_WORKER, hide = true)]
+    RenderWorker,
 }
+
+/// The word under which the server starts its render workers.
+pub(crate) const RENDER_WORKER: &str = "render-worker";
 
 /// Runs the command that `args` name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -58,6 +65,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Migrate(options) => migrate::run(&config, &options),
         Command::Dev(options) => dev::run(&options),
         Command::Keys(command) => keys::run(&command),
+        Command::RenderWorker => render_worker::run(),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -24,7 +24,7 @@ use crate::{
     record_cache::RecordCache,
     store::MediaStore,
     tasks::{self, Tasks},
-    thumbnail::{self, RenderLimits, RenderPool, Thumbnails},
+    thumbnail::{self, RenderEngine, RenderLimits, RenderPool, Thumbnails},
     types::MediaId,
     upload::{self, Uploads},
     waiters::Waiters,
@@ -39,6 +39,7 @@ pub struct MediaRepositoryBuilder {
     policies: Policies,
     clock: Arc<dyn Clock>,
     render_limits: RenderLimits,
+    render_engine: Option<Arc<dyn RenderEngine>>,
     fetch_limits: FetchLimits,
     schedule: CollectorSchedule,
     max_waiters: usize,
@@ -57,6 +58,7 @@ impl MediaRepositoryBuilder {
             policies,
             clock: Arc::new(SystemClock),
             render_limits: RenderLimits::default(),
+            render_engine: None,
             fetch_limits: FetchLimits::default(),
             schedule: CollectorSchedule::default(),
             max_waiters: 1024,
@@ -77,6 +79,12 @@ impl MediaRepositoryBuilder {
     /// Bounds the rendering of thumbnails.
     pub fn render_limits(mut self, limits: RenderLimits) -> Self {
         self.render_limits = limits;
+        self
+    }
+
+    /// Sets where thumbnails are rendered. Default: on threads of this process, with memory-safe decoders.
+    pub fn render_engine(mut self, engine: Arc<dyn RenderEngine>) -> Self {
+        self.render_engine = Some(engine);
         self
     }
 
@@ -141,6 +149,7 @@ impl MediaRepositoryBuilder {
             policies,
             clock,
             render_limits,
+            render_engine,
             fetch_limits,
             schedule,
             max_waiters,
@@ -202,7 +211,10 @@ impl MediaRepositoryBuilder {
             downloads: downloads.clone(),
             datastores: datastores.clone(),
             ingest,
-            pool: RenderPool::new(render_limits),
+            pool: match render_engine {
+                Some(engine) => RenderPool::with_engine(render_limits, engine),
+                None => RenderPool::new(render_limits),
+            },
             renderings: Flights::new(background.clone()),
             known: thumbnail::KnownThumbnails::new(cached_records),
             policies: policy_handle.clone(),

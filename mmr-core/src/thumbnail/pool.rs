@@ -5,20 +5,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
+use super::engine::{Cost, Held, Planned, RenderEngine, RenderOrder};
 use super::formats;
-use super::render::{Cancelled, Prepared, RenderError, RenderTask, Rendered, Renderer, Work};
+use super::render::{RenderError, Rendered, Renderer};
+use super::threads::Threads;
 use crate::policy::ThumbnailPolicy;
+use crate::stream::ByteStream;
 use crate::types::ThumbnailSpec;
 
 /// Bounds of a [`RenderPool`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RenderLimits {
-    /// Thumbnails rendered at the same time; at least one.
+    /// Sources rendered at the same time; at least one.
     pub workers: usize,
-    /// Thumbnails that may wait for a worker.
+    /// What may wait for a worker, in places: a source takes one, and one more for each MiB.
     pub queue: usize,
     /// Bytes that all renderings together may take for pixels.
     pub memory_budget_bytes: u64,
@@ -38,10 +40,10 @@ impl Default for RenderLimits {
     }
 }
 
-/// Renders thumbnails on the blocking threads of the tokio runtime (with timers), within [`RenderLimits`].
+/// Renders thumbnails within [`RenderLimits`]. Needs a tokio runtime with timers.
 ///
-/// Clones share the limits. A caller that goes away leaves nothing queued; what already runs is told to
-/// stop, and keeps its worker and its memory until it really has.
+/// Clones share the limits. A caller that goes away leaves nothing queued; what already runs is told to stop, and keeps
+/// its worker and its memory until it really has.
 #[derive(Clone, Debug)]
 pub struct RenderPool {
     shared: Arc<Shared>,
@@ -49,39 +51,50 @@ pub struct RenderPool {
 
 #[derive(Debug)]
 struct Shared {
-    renderers: Vec<Arc<dyn Renderer>>,
+    engine: Arc<dyn RenderEngine>,
     deadline: Duration,
-    /// One permit per thumbnail that runs or waits.
+    /// One permit per place of what runs or waits.
     places: Arc<Semaphore>,
-    /// One permit per thumbnail that runs.
+    /// As many as there are; a source that would need more takes all.
+    most_places: u32,
+    /// One permit per source that runs.
     workers: Arc<Semaphore>,
     /// One permit per [`UNIT`] bytes.
     memory: Arc<Semaphore>,
     memory_units: u32,
 }
 
+const MIB: u64 = 1024 * 1024;
+
 /// Memory is counted in KiB, so that a semaphore's 32-bit counts reach 4 TiB.
 const UNIT: u64 = 1024;
 
 impl RenderPool {
-    /// A pool with all renderers of this build.
+    /// A pool with all memory-safe renderers of this build, on the blocking threads of the runtime.
     #[must_use]
     pub fn new(limits: RenderLimits) -> Self {
         Self::with_renderers(limits, formats::renderers())
     }
 
-    /// A pool with these renderers. The first that knows a source renders it.
+    /// A pool with these renderers, on the blocking threads of the runtime. The first that knows a source renders it.
     #[must_use]
     pub fn with_renderers(limits: RenderLimits, renderers: Vec<Arc<dyn Renderer>>) -> Self {
+        Self::with_engine(limits, Arc::new(Threads::new(renderers)))
+    }
+
+    /// A pool that renders elsewhere.
+    #[must_use]
+    pub fn with_engine(limits: RenderLimits, engine: Arc<dyn RenderEngine>) -> Self {
         let RenderLimits { workers, queue, memory_budget_bytes, deadline } = limits;
         let workers = workers.clamp(1, Semaphore::MAX_PERMITS);
         let places = workers.saturating_add(queue).min(Semaphore::MAX_PERMITS);
         let memory_units = units(memory_budget_bytes);
         Self {
             shared: Arc::new(Shared {
-                renderers,
+                engine,
                 deadline,
                 places: Arc::new(Semaphore::new(places)),
+                most_places: u32::try_from(places).unwrap_or(u32::MAX),
                 workers: Arc::new(Semaphore::new(workers)),
                 memory: Arc::new(Semaphore::new(memory_units as usize)),
                 memory_units,
@@ -89,14 +102,15 @@ impl RenderPool {
         }
     }
 
-    /// Takes a place in the queue, for callers that want to know that there is one before they fetch the
-    /// source. Dropping the ticket gives the place back.
+    /// Takes places in the queue for a source of `bytes`, for callers that want to know that there are before they fetch
+    /// it. Dropping the ticket gives them back.
     ///
     /// # Errors
     /// [`RenderError::Busy`] when the queue is full.
-    pub fn admit(&self) -> Result<Ticket, RenderError> {
-        let place = Arc::clone(&self.shared.places).try_acquire_owned().map_err(|_| RenderError::Busy)?;
-        Ok(Ticket { shared: Arc::clone(&self.shared), place })
+    pub fn admit(&self, bytes: u64) -> Result<Ticket, RenderError> {
+        let places = u32::try_from(1 + bytes / MIB).unwrap_or(u32::MAX).min(self.shared.most_places);
+        let places = Arc::clone(&self.shared.places).try_acquire_many_owned(places);
+        Ok(Ticket { shared: Arc::clone(&self.shared), places: places.map_err(|_| RenderError::Busy)? })
     }
 
     /// Renders one thumbnail of `source`.
@@ -110,7 +124,7 @@ impl RenderPool {
         policy: Arc<ThumbnailPolicy>,
     ) -> Result<Rendered, RenderError> {
         let rendered = self.render_all(source, vec![spec], policy).await?;
-        rendered.into_iter().next().ok_or_else(|| RenderError::decode("renderer made no thumbnail"))
+        rendered.into_iter().next().ok_or(RenderError::Crashed)
     }
 
     /// Renders thumbnails of `source` in one go, in the order of `specs`.
@@ -123,16 +137,16 @@ impl RenderPool {
         specs: Vec<ThumbnailSpec>,
         policy: Arc<ThumbnailPolicy>,
     ) -> Result<Vec<Rendered>, RenderError> {
-        self.admit()?.render(source, specs, policy).await
+        self.admit(source.len() as u64)?.render(source.into(), specs, policy).await
     }
 }
 
-/// A place in the queue of a [`RenderPool`].
+/// Places in the queue of a [`RenderPool`].
 #[derive(Debug)]
-#[must_use = "a ticket holds a place in the queue"]
+#[must_use = "a ticket holds places in the queue"]
 pub struct Ticket {
     shared: Arc<Shared>,
-    place: OwnedSemaphorePermit,
+    places: OwnedSemaphorePermit,
 }
 
 impl Ticket {
@@ -142,56 +156,39 @@ impl Ticket {
     /// See [`RenderError`].
     pub async fn render(
         self,
-        source: Bytes,
+        source: ByteStream,
         specs: Vec<ThumbnailSpec>,
         policy: Arc<ThumbnailPolicy>,
     ) -> Result<Vec<Rendered>, RenderError> {
-        let Self { shared, place } = self;
+        let Self { shared, places } = self;
         let deadline = Instant::now() + shared.deadline;
-        let abandon = CancelOnDrop(Cancelled::default());
-        let task = RenderTask { source, specs, policy, cancelled: abandon.0.clone() };
-
+        let wanted = specs.len();
         let worker = timely(deadline, Arc::clone(&shared.workers).acquire_owned()).await?;
-        let held = vec![place, worker];
-        let renderers = shared.renderers.clone();
-        let (mut held, prepared) =
-            on_blocking_thread(held, deadline, move || prepare(&renderers, &task)).await?;
-        let Work { pixels, required_bytes, at_worst_bytes, run } = match prepared? {
-            Prepared::Done(rendered) => return Ok(rendered),
-            Prepared::Work(work) => work,
+        let held = Held::new(vec![places, worker]);
+        let order = RenderOrder { source, specs, policy, held };
+        let rendered = match before(deadline, shared.engine.prepare(order)).await? {
+            Planned::Done(rendered) => rendered,
+            Planned::Job(job) => {
+                let memory = shared.book(job.cost, deadline).await?;
+                before(deadline, (job.run)(memory)).await?
+            }
         };
+        // An engine may be a process that a hostile source has taken over.
+        if rendered.len() == wanted { Ok(rendered) } else { Err(RenderError::Crashed) }
+    }
+}
 
+impl Shared {
+    async fn book(&self, cost: Cost, deadline: Instant) -> Result<Held, RenderError> {
+        let Cost { pixels, required_bytes, at_worst_bytes } = cost;
         let required = units(required_bytes);
-        if required > shared.memory_units {
-            let limit = fitting_pixels(pixels, required, shared.memory_units);
+        if required > self.memory_units {
+            let limit = fitting_pixels(pixels, required, self.memory_units);
             return Err(RenderError::TooManyPixels { pixels, limit });
         }
-        let booked = units(required_bytes.saturating_add(at_worst_bytes)).min(shared.memory_units);
-        let memory = Arc::clone(&shared.memory).acquire_many_owned(booked);
-        held.push(timely(deadline, memory).await?);
-        let (_held, rendered) = on_blocking_thread(held, deadline, run).await?;
-        rendered
-    }
-}
-
-/// Everything that a rendering occupies. It travels with the running code, not with the caller, so that it
-/// is given back when the code ends: by returning, by panicking, or long after the caller has left.
-type Held = Vec<OwnedSemaphorePermit>;
-
-struct CancelOnDrop(Cancelled);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.set();
-    }
-}
-
-/// Takes what has not begun to run out of the runtime's queue.
-struct AbortOnDrop<T>(JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
+        let booked = units(required_bytes.saturating_add(at_worst_bytes)).min(self.memory_units);
+        let memory = timely(deadline, Arc::clone(&self.memory).acquire_many_owned(booked)).await?;
+        Ok(Held::new(vec![memory]))
     }
 }
 
@@ -203,31 +200,12 @@ async fn timely<T, E>(deadline: Instant, wait: impl Future<Output = Result<T, E>
     }
 }
 
-async fn on_blocking_thread<T: Send + 'static>(
-    held: Held,
+/// Abandons work that has not ended at its deadline.
+async fn before<T>(
     deadline: Instant,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<(Held, T), RenderError> {
-    let mut job = AbortOnDrop(spawn_blocking(move || {
-        let done = work();
-        (held, done)
-    }));
-    match timeout_at(deadline, &mut job.0).await {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(failure)) if failure.is_panic() => Err(RenderError::Panicked),
-        // The runtime is shutting down.
-        Ok(Err(_)) => Err(RenderError::Busy),
-        Err(_) => Err(RenderError::Deadline),
-    }
-}
-
-fn prepare(renderers: &[Arc<dyn Renderer>], task: &RenderTask) -> Result<Prepared, RenderError> {
-    let (bytes, limit) = (task.source.len() as u64, task.policy.max_source_bytes);
-    if bytes > limit {
-        return Err(RenderError::TooManyBytes { bytes, limit });
-    }
-    let prepared = renderers.iter().find_map(|renderer| renderer.prepare(task));
-    prepared.unwrap_or_else(|| Err(RenderError::Unsupported("format is not known".to_owned())))
+    work: impl Future<Output = Result<T, RenderError>>,
+) -> Result<T, RenderError> {
+    timeout_at(deadline, work).await.unwrap_or(Err(RenderError::Deadline))
 }
 
 fn units(bytes: u64) -> u32 {

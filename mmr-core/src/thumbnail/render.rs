@@ -1,13 +1,14 @@
 //! What a renderer is given, what it promises, and how it fails.
 
 use std::error::Error as StdError;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fmt, io};
 
 use bytes::Bytes;
 
 use crate::policy::ThumbnailPolicy;
+use crate::stream::StreamError;
 use crate::types::ThumbnailSpec;
 
 /// Makes thumbnails of some family of formats.
@@ -127,22 +128,26 @@ pub enum RenderError {
         limit: u64,
     },
     /// The source has more bytes than the policy allows.
-    #[error("source of {bytes} bytes exceeds the limit of {limit}")]
+    #[error("source is longer than {limit} bytes")]
     TooManyBytes {
-        /// Length of the source.
-        bytes: u64,
         /// The most that would have been accepted.
         limit: u64,
     },
+    /// The source could not be read where it is stored.
+    #[error("source cannot be read")]
+    Source(#[source] StreamError),
     /// The source is damaged, or lies about itself.
     #[error("source cannot be decoded")]
     Decode(#[source] Box<dyn StdError + Send + Sync>),
     /// The thumbnail cannot be encoded.
     #[error("thumbnail cannot be encoded")]
     Encode(#[source] Box<dyn StdError + Send + Sync>),
-    /// A decoder panicked: a bug, contained.
-    #[error("renderer panicked")]
-    Panicked,
+    /// A decoder panicked, or its process died: a bug, contained.
+    #[error("renderer crashed")]
+    Crashed,
+    /// No process to render in could be had.
+    #[error("render worker cannot be used")]
+    Worker(#[source] io::Error),
     /// Rendering began but did not end in time.
     #[error("rendering took longer than its deadline")]
     Deadline,

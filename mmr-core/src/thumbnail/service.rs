@@ -206,9 +206,14 @@ impl From<RenderError> for Error {
         match error {
             RenderError::TooManyPixels { limit, .. } => Self::TooLarge { limit, unit: "pixels" },
             RenderError::Busy => Self::Busy { retry_after: RETRY_AFTER },
-            RenderError::Panicked => Self::NotThumbnailable("its decoder failed".to_owned()),
+            RenderError::Crashed => Self::NotThumbnailable("its decoder failed".to_owned()),
+            RenderError::Source(error) => Self::Body(error),
+            RenderError::Worker(error) => {
+                tracing::error!(%error, "render workers cannot be started");
+                Self::Internal("thumbnails cannot be rendered")
+            }
             RenderError::Deadline => Self::NotThumbnailable("rendering took too long".to_owned()),
-            RenderError::TooManyBytes { limit, .. } => Self::TooLarge { limit, unit: "bytes" },
+            RenderError::TooManyBytes { limit } => Self::TooLarge { limit, unit: "bytes" },
             error => Self::NotThumbnailable(
                 error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")),
             ),

@@ -132,11 +132,13 @@ fn fetches(downloads: &Downloads) -> FetchLimits {
 }
 
 fn render(thumbnails: &Thumbnails) -> RenderLimits {
-    let workers = thumbnails.num_workers as usize;
+    // Each is a process that computes: more than two for a processor only take memory.
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = (thumbnails.num_workers as usize).min(2 * processors);
     RenderLimits {
         workers,
         // Deep enough for a room full of pictures, short enough that nobody waits for the deadline in it.
-        queue: workers.saturating_mul(16),
+        queue: workers.saturating_mul(64),
         memory_budget_bytes: thumbnails.memory_budget_bytes,
         deadline: Duration::from_secs(thumbnails.render_timeout_seconds),
     }

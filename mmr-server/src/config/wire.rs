@@ -9,6 +9,7 @@ use mmr_core::{
     lifecycle::Background,
     policy::Policies,
     store::MediaStore,
+    thumbnail::worker::{WorkerCommand, Workers},
     types::Timestamp,
 };
 
@@ -21,6 +22,7 @@ use super::{
 };
 use crate::{
     auth::{Admins, AppServices, Authenticator, Homeserver, TokenCache},
+    cli::RENDER_WORKER,
     service::{MediaService, Tenant},
 };
 
@@ -53,8 +55,10 @@ pub async fn wire(settings: &Settings) -> anyhow::Result<Wired> {
         (host.name.clone(), policy)
     });
     let federation = Arc::new(network(settings)?);
+    let workers = Workers::new(WorkerCommand::this_program([RENDER_WORKER]), settings.render);
     let mut builder = MediaRepository::builder(Arc::clone(&store), datastores, Policies::new(policies))
         .render_limits(settings.render)
+        .render_engine(Arc::new(workers))
         .fetch_limits(settings.fetches)
         .task_workers(settings.task_workers)
         .share_fetches(database.is_shared())
