@@ -20,7 +20,6 @@ use crate::{
 
 pub(crate) mod access;
 mod arrival;
-pub(crate) mod lease;
 mod queue;
 pub(crate) mod remote;
 mod trouble;

@@ -17,6 +17,7 @@ mod access_log;
 pub mod download;
 pub mod gc;
 mod ingest;
+mod leases;
 pub mod moderation;
 mod news;
 pub mod purge;

@@ -22,9 +22,12 @@
 //! # }
 //! ```
 
+mod batch;
 mod engine;
+mod failures;
 pub mod formats;
 pub mod geometry;
+mod make;
 pub mod pool;
 pub mod render;
 mod service;
@@ -34,9 +37,14 @@ mod threads;
 pub mod worker;
 
 pub use self::engine::{Cost, Held, Job, Planned, RenderEngine, RenderOrder, Running};
-pub use self::pool::{RenderLimits, RenderPool, Ticket};
+pub use self::pool::{RenderLimits, RenderPool, Ticket, Turn};
 pub use self::render::{RenderError, RenderTask, Rendered, Renderer};
-pub(crate) use self::service::{Inner, KnownThumbnails};
 pub use self::service::{Thumbnail, Thumbnails};
 pub use self::spec::{EmptyThumbnail, normalise};
+pub use self::threads::Threads;
+pub(crate) use self::{
+    batch::Batches,
+    failures::Failures,
+    service::{FleetingThumbnails, Inner, KnownThumbnails},
+};
 pub use crate::policy::ThumbnailPolicy;

@@ -73,8 +73,8 @@ impl Bench {
 
     /// Process ids of the workers that live, zombies excluded.
     fn workers(&self) -> Vec<u32> {
-        let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-            let id = entry.unwrap().file_name().to_str()?.parse::<u32>().ok()?;
+        let processes = fs::read_dir("/proc").expect("a /proc").filter_map(|entry| {
+            let id = entry.ok()?.file_name().to_str()?.parse::<u32>().ok()?;
             let command = fs::read_to_string(format!("/proc/{id}/cmdline")).ok()?;
             command.contains(&self.tag).then_some(id)
         });
@@ -150,7 +150,7 @@ async fn a_source_that_breaks_off_spares_the_worker() {
     let broken = [Ok(images::png(64, 48).slice(..50)), Err(StreamError::Storage("gone".into()))];
     let source = ByteStream::new(stream::iter(broken));
     let ticket = bench.pool.admit(100).unwrap();
-    let outcome = ticket.render(source, vec![spec(4, 4)], policy()).await;
+    let outcome = ticket.turn().await.unwrap().render(source, vec![spec(4, 4)], policy()).await;
     assert!(matches!(outcome, Err(RenderError::Source(StreamError::Storage(_)))), "{outcome:?}");
     let before = bench.workers();
     bench.assert_well().await;

@@ -11,6 +11,7 @@ mod limits;
 mod range;
 mod redirect;
 mod remote;
+mod rendering;
 mod statements;
 mod tasks;
 mod tenants;

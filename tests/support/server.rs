@@ -12,6 +12,7 @@ use mmr_core::{
     federation::{Federation, NoFederation},
     policy::{Policies, ServerPolicy},
     store::MediaStore,
+    thumbnail::{RenderEngine, RenderLimits},
     types::{Caller, DatastoreId},
 };
 use mmr_server::{
@@ -78,6 +79,10 @@ pub struct TestServerBuilder {
     pub fetches: FetchLimits,
     /// Whether there are other nodes on the same store.
     pub shared: bool,
+    /// What may be rendered at once.
+    pub render: RenderLimits,
+    /// Where it is rendered; on threads by default.
+    pub engine: Option<Arc<dyn RenderEngine>>,
 }
 
 impl Default for TestServerBuilder {
@@ -92,6 +97,8 @@ impl Default for TestServerBuilder {
             federation: Arc::new(NoFederation),
             fetches: FetchLimits::default(),
             shared: false,
+            render: RenderLimits::default(),
+            engine: None,
         }
     }
 }
@@ -110,13 +117,24 @@ impl TestServerBuilder {
     /// # Panics
     /// When there is no free port.
     pub async fn start_with(self, adjust: impl FnOnce(Tenant) -> Tenant) -> TestServer {
-        let Self { policy, limits, clock, store, datastore, authenticator, federation, fetches, shared } =
-            self;
+        let Self {
+            policy,
+            limits,
+            clock,
+            store,
+            datastore,
+            authenticator,
+            federation,
+            fetches,
+            shared,
+            render,
+            engine,
+        } = self;
         let name: OwnedServerName = SERVER_NAME.try_into().expect("a server name");
         let store = store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let datastore = datastore.unwrap_or_else(|| Arc::new(ObjectStoreDatastore::in_memory()));
         let id = DatastoreId::parse("test").expect("a datastore id");
-        let repository = MediaRepository::builder(
+        let mut repository = MediaRepository::builder(
             Arc::clone(&store),
             Datastores::single(id, Arc::clone(&datastore)),
             Policies::single(name.clone(), policy),
@@ -125,8 +143,11 @@ impl TestServerBuilder {
         .federation(federation)
         .fetch_limits(fetches)
         .share_fetches(shared)
-        .build();
-        let repository = Arc::new(repository);
+        .render_limits(render);
+        if let Some(engine) = engine {
+            repository = repository.render_engine(engine);
+        }
+        let repository = Arc::new(repository.build());
         let tenant = adjust(Tenant::new(name, authenticator.unwrap_or_else(|| Arc::new(FixedUsers))));
         let service = MediaService::builder(Arc::clone(&repository))
             .stall_timeout(limits.stall_timeout)

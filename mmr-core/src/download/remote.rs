@@ -13,7 +13,6 @@ use tokio_util::sync::DropGuard;
 use super::{
     Found,
     arrival::Arrival,
-    lease::FetchLeases,
     queue::{FetchLimits, FetchQueue, Place},
     trouble::Troubles,
 };
@@ -22,6 +21,7 @@ use crate::{
     clock::Clock,
     federation::{Federation, FederationError, FetchRequest, RemoteMedia},
     ingest::{Ingest, NewRecord, Published, Staged, Target},
+    leases::Leases,
     lifecycle::Background,
     metrics,
     policy::ServerPolicy,
@@ -54,7 +54,7 @@ pub(crate) struct Inner {
     pub(crate) spool_directory: Option<PathBuf>,
     pub(crate) limits: FetchLimits,
     /// What nodes on the same store agree by on who fetches; `None` where there is one node.
-    pub(crate) leases: Option<FetchLeases>,
+    pub(crate) leases: Option<Leases>,
 }
 
 /// What is under way, and what went wrong.
@@ -230,7 +230,7 @@ impl Remote {
     async fn lease(&self, wanted: &Wanted) -> Result<Leased> {
         let (Some(leases), None) = (&self.0.leases, &wanted.lost) else { return Ok(Leased::ByUs(None)) };
         loop {
-            let lease = leases.take(&wanted.mxc).await?;
+            let lease = leases.take(format!("fetch {}", wanted.mxc)).await?;
             // Somebody may have stored it since the reader looked.
             if let Some(record) = self.lookup(&wanted.mxc).await? {
                 return Ok(Leased::Before(record));

@@ -9,13 +9,12 @@ use crate::{
     datastore::Datastores,
     download::{
         self, Downloads, FetchLimits,
-        lease::FetchLeases,
         remote::{self, Remote},
     },
     federation::{Federation, NoFederation},
-    flight::Flights,
     gc::{self, Collector, CollectorSchedule},
     ingest::Ingest,
+    leases::Leases,
     lifecycle::Background,
     moderation::{self, Moderation},
     news::News,
@@ -125,8 +124,8 @@ impl MediaRepositoryBuilder {
         self
     }
 
-    /// Has nodes on the same store agree on which of them fetches media of another server; the others wait for it, at the
-    /// price of three statements for each fetch. Default: false, each node for itself.
+    /// Has nodes on the same store agree on which of them fetches media of another server or renders a picture; the others
+    /// wait for it, at the price of three statements for each. Default: false, each node for itself.
     pub const fn share_fetches(mut self, share: bool) -> Self {
         self.share_fetches = share;
         self
@@ -179,7 +178,7 @@ impl MediaRepositoryBuilder {
             background: background.clone(),
         });
         let holder = MediaId::generate().to_string();
-        let leases = share_fetches.then(|| FetchLeases {
+        let leases = share_fetches.then(|| Leases {
             index: facet(),
             clock: Arc::clone(&clock),
             background: background.clone(),
@@ -194,7 +193,7 @@ impl MediaRepositoryBuilder {
             background: background.clone(),
             spool_directory,
             limits: fetch_limits,
-            leases,
+            leases: leases.clone(),
         });
         let downloads = Downloads::new(download::Inner {
             media: facet(),
@@ -215,7 +214,10 @@ impl MediaRepositoryBuilder {
                 Some(engine) => RenderPool::with_engine(render_limits, engine),
                 None => RenderPool::new(render_limits),
             },
-            renderings: Flights::new(background.clone()),
+            batches: thumbnail::Batches::new(background.clone()),
+            failures: thumbnail::Failures::new(),
+            fleeting: thumbnail::FleetingThumbnails::new(),
+            leases,
             known: thumbnail::KnownThumbnails::new(cached_records),
             policies: policy_handle.clone(),
             clock: Arc::clone(&clock),

@@ -137,7 +137,7 @@ impl RenderPool {
         specs: Vec<ThumbnailSpec>,
         policy: Arc<ThumbnailPolicy>,
     ) -> Result<Vec<Rendered>, RenderError> {
-        self.admit(source.len() as u64)?.render(source.into(), specs, policy).await
+        self.admit(source.len() as u64)?.turn().await?.render(source.into(), specs, policy).await
     }
 }
 
@@ -150,7 +150,29 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// Renders thumbnails of `source`, in the order of `specs`. The deadline counts from here.
+    /// Waits for a free worker. The deadline counts from here.
+    ///
+    /// # Errors
+    /// [`RenderError::Busy`] when there was none until the deadline.
+    pub async fn turn(self) -> Result<Turn, RenderError> {
+        let Self { shared, places } = self;
+        let deadline = Instant::now() + shared.deadline;
+        let worker = timely(deadline, Arc::clone(&shared.workers).acquire_owned()).await?;
+        Ok(Turn { shared, deadline, held: Held::new(vec![places, worker]) })
+    }
+}
+
+/// A worker of a [`RenderPool`] that is free for one source.
+#[derive(Debug)]
+#[must_use = "a turn holds a worker"]
+pub struct Turn {
+    shared: Arc<Shared>,
+    deadline: Instant,
+    held: Held,
+}
+
+impl Turn {
+    /// Renders thumbnails of `source`, in the order of `specs`.
     ///
     /// # Errors
     /// See [`RenderError`].
@@ -160,11 +182,8 @@ impl Ticket {
         specs: Vec<ThumbnailSpec>,
         policy: Arc<ThumbnailPolicy>,
     ) -> Result<Vec<Rendered>, RenderError> {
-        let Self { shared, places } = self;
-        let deadline = Instant::now() + shared.deadline;
+        let Self { shared, deadline, held } = self;
         let wanted = specs.len();
-        let worker = timely(deadline, Arc::clone(&shared.workers).acquire_owned()).await?;
-        let held = Held::new(vec![places, worker]);
         let order = RenderOrder { source, specs, policy, held };
         let rendered = match before(deadline, shared.engine.prepare(order)).await? {
             Planned::Done(rendered) => rendered,

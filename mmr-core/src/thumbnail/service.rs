@@ -2,41 +2,36 @@
 
 use std::{error::Error as _, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-
-use super::{RenderError, RenderPool, Rendered, normalise};
+use super::{
+    RenderError, RenderPool,
+    batch::{Batches, Joined, Ready},
+    failures::Failures,
+    normalise,
+};
 use crate::{
     Error, Result,
     clock::Clock,
     datastore::{DatastoreError, Datastores},
     download::{DownloadRequest, Downloads},
-    flight::Flights,
-    ingest::{Ingest, NewRecord, Published, Target},
-    metrics,
-    policy::{PolicyHandle, ServerPolicy},
-    store::{Inserted, NewBlob, NewThumbnail, ThumbnailIndex},
+    ingest::Ingest,
+    leases::Leases,
+    policy::PolicyHandle,
+    store::ThumbnailIndex,
     stream::ByteStream,
-    types::{
-        BlobKey, BlobLocation, BlobRecord, ContentHash, ContentType, DatastoreId, Digests, Hasher, MediaKind,
-        MediaRecord, RangeRequest, ThumbnailRecord, ThumbnailRequest, ThumbnailSpec,
-    },
+    types::{ContentHash, MediaRecord, ThumbnailRecord, ThumbnailRequest, ThumbnailSpec},
 };
 
-/// What a thumbnail is made of and how.
-type Job = (ContentHash, ThumbnailSpec);
-/// What everybody who waits for a rendering gets.
-pub(crate) type Outcome = std::result::Result<Ready, Arc<Error>>;
-/// Renderings under way.
-pub(crate) type Renderings = Flights<Job, Outcome>;
+/// Whose thumbnail, and which.
+type Key = (ContentHash, ThumbnailSpec);
 /// Thumbnails that were asked for lately. They belong to bytes, and bytes never change.
-pub(crate) type KnownThumbnails = moka::sync::Cache<Job, Arc<ThumbnailRecord>>;
+pub(crate) type KnownThumbnails = moka::sync::Cache<Key, Arc<ThumbnailRecord>>;
 
 /// When to ask again for a thumbnail that could not be rendered for lack of room.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Makes and serves thumbnails. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Thumbnails(Arc<Inner>);
+pub struct Thumbnails(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -45,10 +40,53 @@ pub(crate) struct Inner {
     pub(crate) datastores: Datastores,
     pub(crate) ingest: Ingest,
     pub(crate) pool: RenderPool,
-    pub(crate) renderings: Renderings,
+    pub(crate) batches: Batches,
+    pub(crate) failures: Failures,
     pub(crate) known: KnownThumbnails,
+    pub(crate) fleeting: FleetingThumbnails,
+    /// What nodes on the same store agree by on who renders; `None` where there is one node.
+    pub(crate) leases: Option<Leases>,
     pub(crate) policies: PolicyHandle,
     pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Inner {
+    /// What is recorded.
+    pub(super) async fn find(
+        &self,
+        source: &MediaRecord,
+        spec: &ThumbnailSpec,
+    ) -> Result<Option<Arc<ThumbnailRecord>>> {
+        let key = (source.blob.hash, *spec);
+        if let Some(record) = self.known.get(&key) {
+            return Ok(Some(record));
+        }
+        let found = self.index.thumbnail(&source.mxc, spec).await?.thumbnail.map(Arc::new);
+        if let Some(record) = &found {
+            self.known.insert(key, Arc::clone(record));
+        }
+        Ok(found)
+    }
+}
+
+/// Thumbnails of sizes that are not kept, for the next who asks.
+#[derive(Debug)]
+pub(crate) struct FleetingThumbnails(moka::sync::Cache<Key, Ready>);
+
+impl FleetingThumbnails {
+    const CAPACITY_BYTES: u64 = 16 << 20;
+
+    pub(crate) fn new() -> Self {
+        let bytes = |_: &Key, ready: &Ready| {
+            let len = ready.bytes.as_ref().map_or(0, bytes::Bytes::len);
+            u32::try_from(len + 512).unwrap_or(u32::MAX)
+        };
+        Self(moka::sync::Cache::builder().weigher(bytes).max_capacity(Self::CAPACITY_BYTES).build())
+    }
+
+    pub(super) fn insert(&self, ready: &Ready) {
+        self.0.insert((ready.record.source, ready.record.spec), ready.clone());
+    }
 }
 
 /// A thumbnail on its way out.
@@ -58,13 +96,6 @@ pub struct Thumbnail {
     pub record: Arc<ThumbnailRecord>,
     /// The encoded picture.
     pub body: ByteStream,
-}
-
-/// A thumbnail that was just rendered, with its bytes still at hand.
-#[derive(Clone, Debug)]
-pub(crate) struct Ready {
-    record: Arc<ThumbnailRecord>,
-    bytes: Bytes,
 }
 
 impl Thumbnails {
@@ -85,119 +116,47 @@ impl Thumbnails {
         let spec = normalise(wanted, &policy.thumbnails)
             .map_err(|error| Error::NotThumbnailable(error.to_string()))?;
         let source = self.0.downloads.describe(request).await?;
-        if let Some(record) = self.find(&source, &spec).await? {
-            match self.0.datastores.read(&record.blob.location, None).await {
-                Ok(read) => return Ok(Thumbnail { record, body: read.body }),
-                // Its bytes are gone: purged since, or lost. A new rendering serves this request either way.
-                Err(DatastoreError::NotFound) => self.0.known.invalidate(&(record.source, record.spec)),
-                Err(error) => return Err(error.into()),
+        let hash = source.blob.hash;
+        loop {
+            if let Some(thumbnail) = self.made(&source, &spec).await? {
+                return Ok(thumbnail);
+            }
+            self.0.failures.check(hash, &policy.thumbnails)?;
+            let joined = self.0.batches.join(hash, spec, policy, |batch| {
+                self.clone().make(Arc::clone(&source), Arc::clone(policy), batch)
+            });
+            match joined {
+                Joined::Aboard(waiter) => return self.serve(waiter.thumbnail(&spec).await?).await,
+                Joined::Missed(waiter) => waiter.end().await,
             }
         }
-        let Ready { record, bytes } = self.render(source, spec, policy).await?;
-        Ok(Thumbnail { record, body: ByteStream::from(bytes) })
     }
 
-    async fn find(&self, source: &MediaRecord, spec: &ThumbnailSpec) -> Result<Option<Arc<ThumbnailRecord>>> {
-        let job = (source.blob.hash, *spec);
-        if let Some(record) = self.0.known.get(&job) {
-            return Ok(Some(record));
+    /// A thumbnail that was made before.
+    async fn made(&self, source: &MediaRecord, spec: &ThumbnailSpec) -> Result<Option<Thumbnail>> {
+        let key = (source.blob.hash, *spec);
+        if let Some(ready) = self.0.fleeting.0.get(&key) {
+            return self.serve(ready).await.map(Some);
         }
-        let found = self.0.index.thumbnail(&source.mxc, spec).await?.thumbnail.map(Arc::new);
-        if let Some(record) = &found {
-            self.0.known.insert(job, Arc::clone(record));
-        }
-        Ok(found)
-    }
-
-    async fn render(
-        &self,
-        source: Arc<MediaRecord>,
-        spec: ThumbnailSpec,
-        policy: &Arc<ServerPolicy>,
-    ) -> Result<Ready> {
-        let (this, policy) = (self.clone(), Arc::clone(policy));
-        let job = (source.blob.hash, spec);
-        let rendering =
-            move || async move { this.render_alone(source, spec, policy).await.map_err(Arc::new) };
-        match self.0.renderings.join(job, rendering).await {
-            Some(outcome) => outcome.map_err(Error::Shared),
-            None => Err(Error::Internal("a rendering was dropped")),
+        let Some(record) = self.0.find(source, spec).await? else { return Ok(None) };
+        match self.0.datastores.read(&record.blob.location, None).await {
+            Ok(read) => Ok(Some(Thumbnail { record, body: read.body })),
+            // Its bytes are gone: purged since, or lost. A new rendering serves this request either way.
+            Err(DatastoreError::NotFound) => {
+                self.0.known.invalidate(&key);
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
-    async fn render_alone(
-        self,
-        source: Arc<MediaRecord>,
-        spec: ThumbnailSpec,
-        policy: Arc<ServerPolicy>,
-    ) -> Result<Ready> {
-        let limit = policy.thumbnails.max_source_bytes;
-        if source.blob.size > limit {
-            return Err(Error::TooLarge { limit, unit: "bytes" });
-        }
-        let original =
-            self.0.downloads.read(&source, RangeRequest::Whole).await?.body.collect_up_to(limit).await?;
-        let rendered = self.0.pool.render(original.clone(), spec, Arc::clone(&policy.thumbnails)).await?;
-        metrics::rendered(spec.method.as_str());
-        let (Rendered::Image { content_type, width, height, .. }
-        | Rendered::Original { content_type, width, height }) = rendered;
-        let thumbnail = NewThumbnail {
-            source: source.blob.hash,
-            spec,
-            blob: NewBlob::Link(source.blob.hash),
-            content_type: ContentType::new(content_type),
-            width,
-            height,
-            created: self.0.clock.now(),
+    async fn serve(&self, ready: Ready) -> Result<Thumbnail> {
+        let Ready { record, bytes } = ready;
+        let body = match bytes {
+            Some(bytes) => ByteStream::from(bytes),
+            None => self.0.datastores.read(&record.blob.location, None).await?.body,
         };
-        let (blob, bytes) = match rendered {
-            Rendered::Image { bytes, .. } => {
-                (self.keep(&policy, thumbnail.clone(), bytes.clone()).await, bytes)
-            }
-            Rendered::Original { .. } => (self.link_original(&thumbnail, &source).await?, original),
-        };
-        let record = Arc::new(ThumbnailRecord {
-            source: thumbnail.source,
-            spec,
-            blob,
-            content_type: thumbnail.content_type,
-            width: thumbnail.width,
-            height: thumbnail.height,
-            created: thumbnail.created,
-        });
-        Ok(Ready { record, bytes })
-    }
-
-    /// Keeps a rendering for the next who asks. Whoever asked now gets it from memory, kept or not: a full disk must not
-    /// take the pictures away from people.
-    async fn keep(&self, policy: &ServerPolicy, thumbnail: NewThumbnail, bytes: Bytes) -> BlobRecord {
-        let Digests { hash, checksum, len } = Hasher::digest(&bytes);
-        match self.store(policy, thumbnail, bytes).await {
-            Ok(Published::Recorded(blob)) => return blob,
-            // Somebody else stored one meanwhile, or the picture is gone by now.
-            Ok(Published::Refused(_) | Published::Gone) => {}
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "a thumbnail could not be stored and will be rendered again");
-            }
-        }
-        // A place where nothing lies: this record is never remembered.
-        let location = BlobLocation { datastore: DatastoreId::nowhere(), key: BlobKey::generate() };
-        BlobRecord { hash, checksum: Some(checksum), size: len, location }
-    }
-
-    async fn store(&self, policy: &ServerPolicy, thumbnail: NewThumbnail, bytes: Bytes) -> Result<Published> {
-        let target = Target { kind: MediaKind::Thumbnail, placement: policy.placement.as_ref() };
-        let staged = self.0.ingest.stage(target, ByteStream::from(bytes)).await?;
-        self.0.ingest.publish(staged, NewRecord::Thumbnail(thumbnail), None).await
-    }
-
-    /// A picture that is small enough already is its own thumbnail, under the same bytes.
-    async fn link_original(&self, thumbnail: &NewThumbnail, source: &MediaRecord) -> Result<BlobRecord> {
-        match self.0.index.insert_thumbnail(thumbnail).await? {
-            Inserted::Linked(location) => Ok(BlobRecord { location, ..source.blob.clone() }),
-            Inserted::Stored | Inserted::Refused(_) | Inserted::BlobGone => Ok(source.blob.clone()),
-        }
+        Ok(Thumbnail { record, body })
     }
 }
 

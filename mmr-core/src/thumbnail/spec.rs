@@ -49,6 +49,23 @@ pub fn normalise(
     Ok(ThumbnailSpec { width: size.width, height: size.height, method, variant })
 }
 
+/// The thumbnail from which smaller ones can be made: all of the picture at the largest configured size.
+#[must_use]
+pub fn base(policy: &ThumbnailPolicy) -> ThumbnailSpec {
+    let Size { width, height } = largest(policy.sizes());
+    ThumbnailSpec { width, height, method: Method::Scale, variant: Variant::Still }
+}
+
+/// Whether a thumbnail is one of the few that are kept for a picture: a configured size, cropped at most to its own aspect
+/// ratio or to a square. Others are made again when they are asked for again, so that nobody can fill a disk with sizes.
+#[must_use]
+pub fn is_canonical(spec: &ThumbnailSpec, policy: &ThumbnailPolicy) -> bool {
+    let square = Size::new(1, 1);
+    policy.sizes().iter().any(|&size| {
+        spec.size() == size || (spec.method == Method::Crop && spec.size() == geometry::fit(square, size))
+    })
+}
+
 fn smallest_containing(asked: Size, sizes: &[Size]) -> Size {
     let fitting = sizes.iter().copied().filter(|size| size.contains(asked));
     fitting.min_by_key(|size| (size.area(), size.width)).unwrap_or_else(|| largest(sizes))
@@ -136,6 +153,40 @@ mod tests {
         assert!(animated(Some(true), true, false));
         assert!(!animated(Some(false), true, true));
         assert!(!animated(Some(true), false, true));
+    }
+
+    #[test]
+    fn what_clients_usually_ask_for_is_kept() {
+        let policy = ThumbnailPolicy::default();
+        for (width, height, method) in [
+            (800, 600, Method::Scale),
+            (40, 40, Method::Crop),
+            (320, 240, Method::Crop),
+            (200, 200, Method::Crop),
+        ] {
+            let spec = normalise(&request(width, height, method), &policy).unwrap();
+            assert!(is_canonical(&spec, &policy), "{spec}");
+        }
+    }
+
+    #[test]
+    fn few_thumbnails_of_a_picture_are_kept_whatever_is_asked() {
+        for dynamic_sizing in [false, true] {
+            let policy = ThumbnailPolicy { dynamic_sizing, ..ThumbnailPolicy::default() };
+            let mut kept = std::collections::HashSet::new();
+            for (width, height) in (1..=200).flat_map(|width| (1..=150).map(move |height| (width, height))) {
+                for method in [Method::Scale, Method::Crop] {
+                    let spec = normalise(&request(width * 5, height * 5, method), &policy).unwrap();
+                    kept.extend(is_canonical(&spec, &policy).then_some(spec));
+                }
+            }
+            assert!(kept.len() <= 15, "{}", kept.len());
+        }
+    }
+
+    #[test]
+    fn the_base_is_the_largest_size() {
+        assert_eq!(base(&ThumbnailPolicy::default()).to_string(), "800x600-scale");
     }
 
     proptest! {

@@ -11,13 +11,15 @@ use super::{
 };
 use crate::stream::StreamError;
 
-/// Decodes in this process: for decoders that are memory-safe. What is abandoned is told to stop, and keeps what it
-/// holds until it really has.
+/// Renders on the blocking threads of the runtime: for decoders that are memory-safe. What is abandoned is told to stop,
+/// and keeps what it holds until it really has.
 #[derive(Debug)]
-pub(super) struct Threads(Vec<Arc<dyn Renderer>>);
+pub struct Threads(Vec<Arc<dyn Renderer>>);
 
 impl Threads {
-    pub(super) const fn new(renderers: Vec<Arc<dyn Renderer>>) -> Self {
+    /// The first of these renderers that knows a source renders it.
+    #[must_use]
+    pub const fn new(renderers: Vec<Arc<dyn Renderer>>) -> Self {
         Self(renderers)
     }
 }

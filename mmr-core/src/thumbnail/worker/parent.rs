@@ -26,6 +26,7 @@ use super::protocol::{
     Answer, BROKEN_OFF, MAX_ANSWER_BYTES, MAX_PICTURE_BYTES, Order, Picture, Ready, Setup, Verdict,
 };
 use crate::{
+    lifecycle::Background,
     metrics,
     stream::{ByteStream, StreamError},
     thumbnail::{
@@ -73,6 +74,7 @@ struct Inner {
     announced: AtomicBool,
     /// Whether somebody looks after those that are idle for long.
     attended: AtomicBool,
+    background: Background,
 }
 
 #[derive(Debug)]
@@ -82,7 +84,7 @@ struct Idle {
 }
 
 /// After this long without work a worker ends.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// After this many sources a worker is replaced, in case its decoders leak.
 const SOURCES: u32 = 1000;
 
@@ -100,6 +102,7 @@ impl Workers {
             idle: Mutex::default(),
             announced: AtomicBool::new(false),
             attended: AtomicBool::new(false),
+            background: Background::new(),
         }))
     }
 
@@ -141,7 +144,7 @@ impl Workers {
         }
         self.0.idle().push(Idle { worker, since: Instant::now() });
         if !self.0.attended.swap(true, Ordering::Relaxed) {
-            tokio::spawn(attend(Arc::downgrade(&self.0)));
+            self.0.background.spawn_until_stop(attend(Arc::downgrade(&self.0)));
         }
     }
 
@@ -285,7 +288,7 @@ impl Worker {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    async fn say(&mut self, word: &impl Serialize) -> io::Result<()> {
+    async fn say(&mut self, word: &(impl Serialize + Sync)) -> io::Result<()> {
         self.busy = true;
         let word = serde_json::to_vec(word)?;
         let len = u32::try_from(word.len()).map_err(io::Error::other)?;

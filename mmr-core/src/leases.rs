@@ -1,38 +1,31 @@
-//! One fetch for all nodes.
+//! Work that is done once for all nodes.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{
-    Result,
-    clock::Clock,
-    lifecycle::Background,
-    store::LeaseIndex,
-    types::{MediaId, Mxc},
-};
+use crate::{Result, clock::Clock, lifecycle::Background, store::LeaseIndex, types::MediaId};
 
-/// How long a fetch is protected when its node dies.
+/// How long work is protected when its node dies.
 const TTL: Duration = Duration::from_secs(30);
 /// Time between two renewals.
 const RENEW: Duration = Duration::from_secs(10);
-/// Time between two looks at what another node fetches.
+/// Time between two looks at what another node does.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Keeps nodes on one store from fetching the same media at the same time. Two may do so all the same when one of them is
-/// slow to renew; the record decides then.
-#[derive(Debug)]
-pub(crate) struct FetchLeases {
+/// Keeps nodes on one store from doing the same work at the same time. Two may do so all the same when one of them is slow
+/// to renew; the record decides then.
+#[derive(Clone, Debug)]
+pub(crate) struct Leases {
     pub(crate) index: Arc<dyn LeaseIndex>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) background: Background,
 }
 
-impl FetchLeases {
-    /// The lease for fetching `mxc`, given back when it is dropped; `None` when another node has it, after a pause.
-    pub(super) async fn take(&self, mxc: &Mxc) -> Result<Option<DropGuard>> {
-        let name = format!("fetch {mxc}");
-        // One of its own: the last fetch of the same may not have given its lease back yet.
+impl Leases {
+    /// The lease for some work, given back when it is dropped; `None` when another node has it, after a pause.
+    pub(crate) async fn take(&self, name: String) -> Result<Option<DropGuard>> {
+        // One of its own: the last to do the same may not have given its lease back yet.
         let holder = MediaId::generate().to_string();
         if !self.index.try_lease(&name, &holder, TTL, self.clock.now()).await? {
             tokio::time::sleep(LOOK).await;
