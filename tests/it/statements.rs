@@ -90,10 +90,9 @@ async fn a_thumbnail_asks_for_picture_and_thumbnail_once_and_then_never() {
     let name = counted.upload(Box::leak(picture.to_vec().into_boxed_slice())).await;
     let target = format!("/_matrix/client/v1/media/thumbnail/{name}?width=32&height=32");
     let asked = counted.asked(Method::GET, &target, b"").await;
-    assert_eq!(
-        asked,
-        ["MediaIndex::lookup", "ThumbnailIndex::thumbnail", "ThumbnailIndex::insert_thumbnail"]
-    );
+    // The second look is for a larger thumbnail to make this one from.
+    let looks = ["MediaIndex::lookup", "ThumbnailIndex::thumbnail", "ThumbnailIndex::thumbnail"];
+    assert_eq!(asked, [&looks[..], &["ThumbnailIndex::insert_thumbnail"]].concat());
     counted.asked(Method::GET, &target, b"").await;
     assert_eq!(counted.asked(Method::GET, &target, b"").await, [""; 0]);
 }
