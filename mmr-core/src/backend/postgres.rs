@@ -2,7 +2,8 @@
 //!
 //! - Every method is one round trip: a statement, or a function in the database where several steps belong together.
 //!   Functions run at READ COMMITTED and decide races by row locks, unique indexes and advisory locks, taken in one order
-//!   (`migrations/postgres`); a deadlock that is left is repeated.
+//!   (`migrations/postgres`); a deadlock that is left is repeated. Only listing media by age alone takes several
+//!   statements, so that none comes past everything that the filter spares.
 //! - Everything lies in the schema `mmr`, and every name is qualified. So the database may be another software's, such as
 //!   matrix-media-repo's, whose tables are not touched.
 //! - Statements are prepared where a session is ours. Behind a pooler such as `PgBouncer` in transaction mode, which is found
