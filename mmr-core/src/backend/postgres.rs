@@ -54,7 +54,8 @@ pub use super::schema::{Migration, SchemaError};
 pub struct PostgresOptions {
     /// A `postgres://` URL, or a list of `key=value` as libpq takes it. TLS is up to `sslmode` (`require` when it is
     /// missing, as in Go's lib/pq), `sslrootcert`, `sslcert` and `sslkey`:
-    /// - `disable` never encrypts; `allow` and `prefer` do if the server can;
+    /// - `disable` never encrypts; `allow` does if the server refuses a connection without; `prefer` does unless the server
+    ///   cannot, or refuses the connection that way;
     /// - `require` always encrypts, and checks the server's certificate like `verify-ca` if `sslrootcert` is given;
     /// - `verify-ca` and `verify-full` check it with `sslrootcert`, or else the system's trusted roots; `verify-full`
     ///   checks its name, too.
