@@ -273,6 +273,7 @@ fn filter() -> impl Strategy<Value = MediaFilter> {
         vec(origin(), 0..2),
         option::weighted(rare, any_user()),
         option::weighted(rare, any_hash()),
+        option::weighted(rare, (time(), mxc())),
     );
     let times = (
         option::weighted(rare, time()),
@@ -283,7 +284,7 @@ fn filter() -> impl Strategy<Value = MediaFilter> {
         any::<bool>(),
     );
     (names, times).prop_map(|(names, times)| {
-        let (mxcs, origin, not_origins, uploader, hash) = names;
+        let (mxcs, origin, not_origins, uploader, hash, after) = names;
         let (created_before, unused_since, expired_at, larger_than, quarantined, not_pinned) = times;
         MediaFilter {
             mxcs,
@@ -291,6 +292,7 @@ fn filter() -> impl Strategy<Value = MediaFilter> {
             not_origins,
             uploader,
             hash,
+            after,
             created_before,
             unused_since,
             expired_at,

@@ -1,6 +1,9 @@
 //! What is called.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use mmr_core::{
     store::{
@@ -276,9 +279,15 @@ async fn removals(bench: &mut Bench, samples: &Samples) {
     let filter = MediaFilter::default;
     let remote = MediaFilter { not_origins: vec![home()], not_pinned: true, ..filter() };
     let old = MediaFilter { created_before: Some(day(90)), ..remote.clone() };
-    remove(bench, "remove remote older than 9 months, 100", |_| old.clone()).await;
+    purge(bench, "purge remote older than 9 months, a step of 100", old.clone()).await;
     let unused = MediaFilter { unused_since: Some(day(270)), ..remote };
-    remove(bench, "remove remote unused for 3 months, 100", |_| unused.clone()).await;
+    purge(bench, "purge remote unused for 3 months, a step of 100", unused).await;
+    // Another one goes past all that the first has spared, once.
+    bench
+        .measure("purge remote older than 9 months, first step", async |store, _| {
+            assert_eq!(ok(store.list(&old, &Page { limit: 100, ..Page::default() }).await).len(), 100);
+        })
+        .await;
     // Few enough for some to be left.
     let expired = |at| MediaFilter { expired_at: Some(at), ..filter() };
     bench
@@ -312,6 +321,23 @@ async fn removals(bench: &mut Bench, samples: &Samples) {
         })
         .await;
     remove(bench, "remove by name", one).await;
+}
+
+/// Calls are the steps of one purge: each goes on behind what the one before has seen.
+async fn purge(bench: &mut Bench, what: &str, filter: MediaFilter) {
+    let rest = Mutex::new(filter.clone());
+    bench
+        .measure(what, async |store, _| {
+            let from = rest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let found = ok(store.list(&from, &Page { limit: 100, ..Page::default() }).await);
+            let last = found.last().expect("there is more than the steps remove");
+            rest.lock().unwrap_or_else(PoisonError::into_inner).after =
+                Some((last.created, last.mxc.clone()));
+            let mxcs = found.into_iter().map(|record| record.mxc).collect();
+            let named = MediaFilter { mxcs: Some(mxcs), ..filter.clone() };
+            assert_eq!(ok(store.remove(&named, 100, NOW).await).mxcs.len(), 100);
+        })
+        .await;
 }
 
 async fn remove(bench: &mut Bench, what: &str, filter: impl Fn(u64) -> MediaFilter + Sync) {

@@ -7,9 +7,13 @@ use futures_util::StreamExt as _;
 use crate::{
     Result,
     datastore::{BlobWriter, Datastores, Placement},
-    store::{BlobIndex, Inserted, MediaIndex, NewBlob, NewMedia, NewThumbnail, Refusal, ThumbnailIndex},
+    news::{self, News},
+    store::{
+        BlobIndex, Inserted, MediaFilter, MediaIndex, NewBlob, NewMedia, NewThumbnail, Page, Refusal,
+        ThumbnailIndex,
+    },
     stream::{ByteStream, Spool},
-    types::{BlobKey, BlobLocation, BlobRecord, Digests, MediaKind, Timestamp},
+    types::{BlobKey, BlobLocation, BlobRecord, ContentHash, Digests, MediaKind, Timestamp},
 };
 
 mod digesting;
@@ -22,6 +26,7 @@ pub(crate) struct Ingest {
     datastores: Datastores,
     media: Arc<dyn MediaIndex>,
     thumbnails: Arc<dyn ThumbnailIndex>,
+    news: News,
 }
 
 /// Where a new object goes.
@@ -62,8 +67,9 @@ impl Ingest {
         datastores: Datastores,
         media: Arc<dyn MediaIndex>,
         thumbnails: Arc<dyn ThumbnailIndex>,
+        news: News,
     ) -> Self {
-        Self { datastores, media, thumbnails }
+        Self { datastores, media, thumbnails, news }
     }
 
     /// Reads `body` to its end, hashing and writing in one pass.
@@ -138,7 +144,8 @@ impl Ingest {
         Ok(published)
     }
 
-    /// Lays the staged bytes where `lost`, a blob of the same bytes whose object is gone, will find them.
+    /// Lays the staged bytes where `lost`, a blob of the same bytes whose object is gone, will find them, and tells all nodes,
+    /// which may remember where it was.
     pub(crate) async fn restore(
         &self,
         staged: Staged,
@@ -148,12 +155,34 @@ impl Ingest {
     ) -> Result<()> {
         let Staged { location, writer, .. } = staged;
         writer.commit().await?;
-        if blobs.relocate(&lost.hash, &lost.location, &location, now).await? {
+        let moved = blobs.relocate(&lost.hash, &lost.location, &location, now).await;
+        if moved.is_err() {
+            // Perhaps it is, and only the answer was lost.
+            self.news.anything_may_have_changed().await;
+        }
+        if moved? {
+            self.tell_of_move(lost.hash).await;
             return Ok(());
         }
         // Somebody else did, or the blob is gone.
         self.datastores.delete(&location).await?;
         Ok(())
+    }
+
+    /// The blob lies elsewhere now, whatever its name. Those who are not told ask again when they miss the object.
+    async fn tell_of_move(&self, hash: ContentHash) {
+        let filter = MediaFilter { hash: Some(hash), ..MediaFilter::default() };
+        let told = match self.media.list(&filter, &Page { limit: news::MANY, ..Page::default() }).await {
+            Ok(records) => {
+                let names: Vec<_> = records.into_iter().map(|record| record.mxc).collect();
+                self.news.media_changed(&names).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = told {
+            tracing::warn!(%error, "other nodes could not be told where restored media lies");
+            self.news.anything_may_have_changed().await;
+        }
     }
 
     async fn insert(&self, record: &mut NewRecord, blob: NewBlob) -> Result<Inserted> {

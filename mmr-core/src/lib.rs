@@ -14,6 +14,7 @@ pub mod types;
 pub mod waiters;
 
 mod access_log;
+mod batches;
 pub mod download;
 pub mod gc;
 mod ingest;

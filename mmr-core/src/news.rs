@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Changes of so many media or more are told in one word.
-const MANY: usize = 16;
+pub(crate) const MANY: u32 = 16;
 
 /// Tells of changes. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ impl News {
     /// An empty list is told as everything: a call that is repeated because its outcome was lost finds nothing to change,
     /// and the others may not know yet.
     pub(crate) async fn media_changed(&self, mxcs: &[Mxc]) -> Result<()> {
-        if mxcs.is_empty() || mxcs.len() >= MANY {
+        if mxcs.is_empty() || mxcs.len() >= MANY as usize {
             self.records.forget_all();
             self.signals.publish(&Signal::AllMediaChanged).await?;
             return Ok(());

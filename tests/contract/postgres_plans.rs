@@ -15,7 +15,7 @@ use mmr_core::{
         at, blob, datastore_id, hash, key_of, link, location, media, mxc, ok, reservation, spec, thumbnail,
         user,
     },
-    types::ContentType,
+    types::{ContentType, Mxc, Timestamp},
 };
 use mmr_test_support::{Cluster, connect};
 
@@ -42,25 +42,41 @@ const FILL: &str = "
     ANALYZE;";
 
 const EXPLAIN: &str = "-c session_preload_libraries=auto_explain -c auto_explain.log_min_duration=0 \
-    -c auto_explain.log_nested_statements=on -c auto_explain.log_triggers=off";
+    -c auto_explain.log_nested_statements=on -c auto_explain.log_triggers=off -c auto_explain.log_analyze=on";
 
-#[tokio::test]
-async fn no_statement_reads_a_whole_table() {
+/// A server with these rows, and a store whose statements it explains.
+async fn explained(fill: &str) -> (Cluster, PostgresStore) {
     let cluster = tokio::task::spawn_blocking(Cluster::start).await.unwrap();
     let url = cluster.url();
     ok(PostgresStore::migrate(&PostgresOptions::new(&url)).await);
-    connect(&url).await.batch_execute(FILL).await.unwrap();
+    connect(&url).await.batch_execute(fill).await.unwrap();
     let options = EXPLAIN.replace(' ', "%20").replace('=', "%3D");
     let explained = PostgresOptions {
+        max_connections: 1,
         statement_timeout: Duration::from_mins(1),
         ..PostgresOptions::new(&format!("{url}&options={options}"))
     };
     let store = ok(PostgresStore::connect(explained).await);
+    (cluster, store)
+}
+
+/// What the server has told so far.
+fn log(cluster: &Cluster) -> String {
+    fs::read_to_string(cluster.directory().join("log")).unwrap()
+}
+
+fn plans(log: &str) -> Vec<&str> {
+    log.split("LOG:  duration:").skip(1).collect()
+}
+
+#[tokio::test]
+async fn no_statement_reads_a_whole_table() {
+    let (cluster, store) = explained(FILL).await;
     call_everything(&store).await;
     store.close().await;
 
-    let log = fs::read_to_string(cluster.directory().join("log")).unwrap();
-    let plans: Vec<&str> = log.split("LOG:  duration:").skip(1).collect();
+    let log = log(&cluster);
+    let plans = plans(&log);
     assert!(plans.len() > 80, "{} plans are not those of all statements", plans.len());
     let mut functions = BTreeSet::new();
     for plan in plans {
@@ -145,7 +161,7 @@ async fn call_everything(store: &PostgresStore) {
         ok(store.remove(&only, 10, at(2)).await);
     }
     let none = MediaFilter::default;
-    let old = Some(mmr_core::types::Timestamp::from_millis(50));
+    let old = Some(Timestamp::from_millis(50));
     for filter in [
         MediaFilter { origin: Some("s1.example".try_into().unwrap()), ..none() },
         MediaFilter { uploader: Some("@u1:example.org".try_into().unwrap()), ..none() },
@@ -160,4 +176,140 @@ async fn call_everything(store: &PostgresStore) {
     }
     ok(store.list(&none(), &Page { limit: 10, ..Page::default() }).await);
     ok(store.remove_thumbnails(&none(), at(9), 5, at(3)).await);
+}
+
+/// The most rows that any scan of a table or index in these plans came past, those that it dropped included.
+fn most_rows(plans: &[&str]) -> f64 {
+    let mut most = 0.0_f64;
+    for plan in plans {
+        let mut rows = 0.0;
+        for line in plan.lines().map(str::trim) {
+            let number = |line: &str, name: &str| {
+                line.split(name).nth(1).and_then(|rest| rest.split([' ', ')']).next()?.parse::<f64>().ok())
+            };
+            if let Some((_, actual)) = line.split_once("Scan").and_then(|_| line.split_once("(actual ")) {
+                rows = number(actual, "rows=").unwrap_or(0.0) * number(actual, "loops=").unwrap_or(0.0);
+            } else if line.starts_with("Rows Removed by ") {
+                rows += number(line, ": ").unwrap_or(0.0);
+            }
+            most = most.max(rows);
+        }
+    }
+    most
+}
+
+/// Calls until the server has settled for a plan, and answers the plans of the last call.
+async fn last_plans(cluster: &Cluster, mut call: impl AsyncFnMut(u64)) -> String {
+    let mut seen = 0;
+    for number in 0..8 {
+        seen = log(cluster).len();
+        call(number).await;
+    }
+    log(cluster).split_off(seen)
+}
+
+#[tokio::test]
+async fn removals_read_the_sums_of_those_whose_media_they_remove() {
+    // A user each.
+    let sums = "INSERT INTO mmr.user_usage
+        SELECT 'example.org', '@other' || n || ':example.org', 1, 1 FROM generate_series(1, 20000) n";
+    let (cluster, store) = explained(&format!("{FILL} {sums}; ANALYZE")).await;
+    let plans_of = last_plans(&cluster, async |number| {
+        let mxcs = (0..100).map(|each| {
+            let n = 1 + number * 100 + each;
+            mxc_in(&format!("s{}.example", n % 500), &format!("m{n}"))
+        });
+        let filter = MediaFilter { mxcs: Some(mxcs.collect()), ..MediaFilter::default() };
+        assert_eq!(ok(store.remove(&filter, 100, at(3)).await).mxcs.len(), 100);
+    });
+    let log = plans_of.await;
+    let plans = plans(&log);
+    assert!(plans.iter().any(|plan| plan.contains("user_usage_pkey")), "{log}");
+    let scan = plans.iter().find(|plan| plan.contains("Seq Scan on user_usage"));
+    assert!(scan.is_none(), "{scan:?}");
+}
+
+#[tokio::test]
+async fn expired_media_is_removed_without_coming_past_any_other() {
+    // What expires is the newest, so that going by age would find it last.
+    let fill = FILL.replace("WHEN n % 20 = 0 THEN n END", "WHEN n > 19000 THEN n END");
+    let (cluster, store) = explained(&fill).await;
+    let log = last_plans(&cluster, async |_| {
+        let expired =
+            MediaFilter { expired_at: Some(Timestamp::from_millis(30_000)), ..MediaFilter::default() };
+        assert_eq!(ok(store.remove(&expired, 50, at(3)).await).mxcs.len(), 50);
+    });
+    let log = log.await;
+    let plans = plans(&log);
+    assert!(plans.iter().any(|plan| plan.contains("media_by_expires")), "{log}");
+    assert!(most_rows(&plans) <= 500.0, "{} rows:\n{log}", most_rows(&plans));
+}
+
+#[tokio::test]
+async fn steps_through_old_media_come_past_what_is_spared_once() {
+    // Nine tenths belong to the one server that is spared.
+    let fill = FILL.replace(
+        "'s' || n % 500 || '.example'",
+        "CASE WHEN n % 10 = 0 THEN 's.example' ELSE 'home.example' END",
+    );
+    let (cluster, store) = explained(&fill).await;
+    let old = Some(Timestamp::from_millis(15_000));
+    for mut filter in [
+        MediaFilter { created_before: old, ..MediaFilter::default() },
+        MediaFilter { unused_since: old, ..MediaFilter::default() },
+    ] {
+        filter.not_origins = vec!["home.example".try_into().unwrap()];
+        let log = last_plans(&cluster, async |_| {
+            let found = ok(store.list(&filter, &Page { limit: 100, ..Page::default() }).await);
+            assert_eq!(found.len(), 100);
+            filter.after = found.last().map(|last| (last.created, last.mxc.clone()));
+        });
+        let log = log.await;
+        // The window, and what is in it until a hundred are found; without the cursor eight thousand.
+        assert!(most_rows(&plans(&log)) <= 5000.0, "{} rows:\n{log}", most_rows(&plans(&log)));
+    }
+}
+
+#[tokio::test]
+async fn no_step_through_old_media_comes_past_more_than_a_window() {
+    // All but the last belong to the one server that is spared.
+    let fill = FILL.replace(
+        "'s' || n % 500 || '.example'",
+        "CASE WHEN n = 20000 THEN 's.example' ELSE 'home.example' END",
+    );
+    let (cluster, store) = explained(&fill).await;
+    let filter = MediaFilter {
+        created_before: Some(Timestamp::from_millis(30_000)),
+        not_origins: vec!["home.example".try_into().unwrap()],
+        ..MediaFilter::default()
+    };
+    let log = last_plans(&cluster, async |_| {
+        let found = ok(store.list(&filter, &Page { limit: 100, ..Page::default() }).await);
+        assert_eq!(
+            found.iter().map(|record| record.mxc.to_string()).collect::<Vec<_>>(),
+            ["mxc://s.example/m20000"]
+        );
+    });
+    let log = log.await;
+    assert!(most_rows(&plans(&log)) <= 5000.0, "{} rows:\n{log}", most_rows(&plans(&log)));
+}
+
+#[tokio::test]
+async fn many_keys_are_looked_up_one_by_one() {
+    let (cluster, store) = explained(FILL).await;
+    let begin = log(&cluster).len();
+    // The first five plans are made for a thousand keys, the others for any number.
+    for number in 0..8 {
+        let keys: Vec<_> = (0..1000).map(|each| key_of(&format!("stray/{}", number * 1000 + each))).collect();
+        assert_eq!(ok(store.unreferenced(&datastore_id("main"), &keys).await), keys);
+    }
+    let log = log(&cluster).split_off(begin);
+    let plans = plans(&log);
+    assert_eq!(plans.iter().filter(|plan| plan.contains("garbage_pkey")).count(), 8, "{log}");
+    let scan = plans.iter().find(|plan| plan.contains("Seq Scan"));
+    assert!(scan.is_none(), "{scan:?}");
+}
+
+fn mxc_in(origin: &str, media_id: &str) -> Mxc {
+    Mxc::from_parts(origin, media_id).unwrap()
 }

@@ -8,7 +8,7 @@ use mmr_core::{
     store::{MediaIndex as _, Signal, Signals as _},
     testing::store_suite::fixtures::{media, mxc, ok},
 };
-use mmr_test_support::{Cluster, PgBouncer, database_url};
+use mmr_test_support::{Cluster, PgBouncer, connect, database_url};
 
 /// The pooler in front of the cluster of this process.
 fn bouncer() -> &'static PgBouncer {
@@ -54,5 +54,24 @@ async fn signals_reach_other_nodes_through_and_beside_the_pooler() {
         ok(store.publish(&Signal::Uploaded(mxc(name))).await);
         assert_eq!(one.next().await, Some(Signal::Uploaded(mxc(name))));
         assert_eq!(other.next().await, Some(Signal::Uploaded(mxc(name))));
+    }
+}
+
+#[tokio::test]
+async fn numbers_that_a_crash_has_lost_are_heard_when_they_are_given_again() {
+    let direct = Cluster::shared().database().await;
+    let through = ok(PostgresStore::connect(PostgresOptions::new(&bouncer().through(&direct))).await);
+    let other = ok(PostgresStore::connect(PostgresOptions::new(&bouncer().through(&direct))).await);
+    let mut heard = through.subscribe();
+    for name in 1..=3 {
+        ok(other.publish(&Signal::Uploaded(mxc(name))).await);
+        assert_eq!(heard.next().await, Some(Signal::Uploaded(mxc(name))));
+    }
+    // What is left after a crash right behind the first, which the pooler hides.
+    connect(&direct).await.batch_execute("DELETE FROM mmr.signals WHERE id > 1").await.unwrap();
+    assert_eq!(heard.next().await, Some(Signal::Lost));
+    for name in 4..=5 {
+        ok(other.publish(&Signal::Uploaded(mxc(name))).await);
+        assert_eq!(heard.next().await, Some(Signal::Uploaded(mxc(name))));
     }
 }

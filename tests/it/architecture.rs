@@ -7,13 +7,14 @@ use std::{
 };
 
 /// Modules from the innermost layer to the outermost. A module may use its own layer and those before it.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["types"],
     &["stream", "clock", "metrics"],
     &["datastore", "store", "federation"],
     &["error", "policy", "lifecycle", "flight", "waiters", "leases"],
-    &["ingest", "access_log", "record_cache"],
+    &["access_log", "record_cache", "batches"],
     &["news"],
+    &["ingest"],
     &["download", "upload", "thumbnail", "moderation", "purge", "gc", "tasks"],
     &["repo"],
 ];

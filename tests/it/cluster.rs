@@ -2,19 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, future::join_all};
 use http::{Method, StatusCode};
 use mmr_core::{
     backend::{memory::MemoryStore, object_store::ObjectStoreDatastore},
     clock::Clock as _,
     datastore::Datastore,
-    store::{LeaseIndex as _, MediaFilter, MediaIndex as _, MediaStore, Page},
+    store::{LeaseIndex as _, MediaFilter, MediaIndex as _, MediaStore, Page, Signal, Signals as _},
     testing::{
         ManualClock,
         federation_suite::{FakeFederation, OriginMedia, Trouble},
         fixtures::{Gate, bytes},
     },
-    types::Mxc,
+    types::{Lookup, MediaRecord, Mxc},
 };
 use mmr_test_support::{ADMIN, ALICE, BOB, TestServer, TestServerBuilder};
 
@@ -141,4 +141,31 @@ async fn an_upload_to_a_reserved_name_wakes_who_waits_on_the_other() {
     };
     let (got, filled) = tokio::join!(waiting, filling);
     assert_eq!((filled.status, got.status, &got.body[..]), (StatusCode::OK, StatusCode::OK, &b"bytes"[..]));
+}
+
+async fn stored(cluster: &Cluster, mxc: &Mxc) -> Arc<MediaRecord> {
+    loop {
+        if let Lookup::Stored(record) = cluster.store.lookup(mxc).await.expect("memory answers") {
+            return record;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn all_nodes_are_told_where_a_lost_object_was_put_again() {
+    let cluster = Cluster::new().await;
+    let body = bytes(1, 100_000);
+    cluster.network.answer(remote_media(), OriginMedia::new(body.clone()));
+    assert_eq!(cluster.a.client.get(REMOTE, ALICE).await.body, body);
+    let lost = stored(&cluster, &remote_media()).await.blob.location.clone();
+    assert_eq!(cluster.b.client.get(REMOTE, ALICE).await.body, body);
+    cluster.a.datastore.delete(&lost.key).await.expect("it is there");
+
+    let mut told = cluster.store.subscribe();
+    assert_eq!(cluster.a.client.get(REMOTE, ALICE).await.body, body);
+    assert_eq!(told.next().await, Some(Signal::MediaChanged(remote_media())));
+    assert_ne!(stored(&cluster, &remote_media()).await.blob.location, lost);
+    assert_eq!(cluster.b.client.get(REMOTE, ALICE).await.body, body);
+    assert_eq!(cluster.network.fetches().len(), 2);
 }

@@ -3,6 +3,7 @@
 mod admin;
 mod architecture;
 mod auth;
+mod batches;
 mod cluster;
 mod download;
 mod federation;

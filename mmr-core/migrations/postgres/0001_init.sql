@@ -40,7 +40,7 @@ CREATE INDEX media_by_blob ON mmr.media (blob, uploader, created);
 CREATE INDEX media_by_origin ON mmr.media (origin, created);
 CREATE INDEX media_by_uploader ON mmr.media (uploader, created) WHERE uploader IS NOT NULL;
 CREATE INDEX media_by_created ON mmr.media (created, origin, media_id);
-CREATE INDEX media_by_expires ON mmr.media (expires) WHERE expires IS NOT NULL;
+CREATE INDEX media_by_expires ON mmr.media (expires, created, origin, media_id) WHERE expires IS NOT NULL;
 CREATE INDEX media_quarantined ON mmr.media (blob) WHERE quarantined_at IS NOT NULL;
 
 -- Names handed out before their bytes. A name is in `media` or here, never in both: who adds one holds its lock.
@@ -206,22 +206,31 @@ END $$;
 
 CREATE TRIGGER media_counted AFTER INSERT ON mmr.media FOR EACH ROW EXECUTE FUNCTION mmr.count_media();
 
+-- Row by row, for each to be reached by its key: nobody knows how much there is of what was just removed.
 CREATE FUNCTION mmr.discount_media() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    v_sum record;
 BEGIN
-    INSERT INTO mmr.origin_usage AS u (origin, shard, files, bytes)
-    SELECT g.origin, mmr.shard(), -count(*), -sum(b.size)::bigint
-    FROM gone g JOIN mmr.blobs b ON b.id = g.blob GROUP BY g.origin ORDER BY g.origin
-    ON CONFLICT (origin, shard) DO UPDATE SET files = u.files + excluded.files, bytes = u.bytes + excluded.bytes;
-    DELETE FROM mmr.origin_usage u
-    WHERE u.origin IN (SELECT g.origin FROM gone g) AND u.shard = mmr.shard() AND u.files = 0 AND u.bytes = 0;
-
-    INSERT INTO mmr.user_usage AS u (server, user_id, files, bytes)
-    SELECT mmr.server_of(g.uploader), g.uploader, -count(*), -sum(b.size)::bigint
-    FROM gone g JOIN mmr.blobs b ON b.id = g.blob
-    WHERE g.uploader IS NOT NULL GROUP BY g.uploader ORDER BY g.uploader
-    ON CONFLICT (server, user_id) DO UPDATE SET files = u.files + excluded.files, bytes = u.bytes + excluded.bytes;
-    DELETE FROM mmr.user_usage u
-    WHERE (u.server, u.user_id) IN (SELECT mmr.server_of(g.uploader), g.uploader FROM gone g) AND u.files = 0;
+    FOR v_sum IN
+        SELECT g.origin, count(*) AS files, sum(b.size)::bigint AS bytes
+        FROM gone g JOIN mmr.blobs b ON b.id = g.blob GROUP BY g.origin ORDER BY g.origin
+    LOOP
+        INSERT INTO mmr.origin_usage AS u (origin, shard, files, bytes)
+        VALUES (v_sum.origin, mmr.shard(), -v_sum.files, -v_sum.bytes)
+        ON CONFLICT (origin, shard) DO UPDATE SET files = u.files + excluded.files, bytes = u.bytes + excluded.bytes;
+        DELETE FROM mmr.origin_usage u
+        WHERE u.origin = v_sum.origin AND u.shard = mmr.shard() AND u.files = 0 AND u.bytes = 0;
+    END LOOP;
+    FOR v_sum IN
+        SELECT g.uploader, count(*) AS files, sum(b.size)::bigint AS bytes
+        FROM gone g JOIN mmr.blobs b ON b.id = g.blob
+        WHERE g.uploader IS NOT NULL GROUP BY g.uploader ORDER BY g.uploader
+    LOOP
+        UPDATE mmr.user_usage u SET files = u.files - v_sum.files, bytes = u.bytes - v_sum.bytes
+        WHERE u.server = mmr.server_of(v_sum.uploader) AND u.user_id = v_sum.uploader;
+        DELETE FROM mmr.user_usage u
+        WHERE u.server = mmr.server_of(v_sum.uploader) AND u.user_id = v_sum.uploader AND u.files = 0;
+    END LOOP;
     RETURN NULL;
 END $$;
 

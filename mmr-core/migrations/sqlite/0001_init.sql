@@ -37,7 +37,7 @@ CREATE INDEX media_by_blob ON media (blob, uploader, created);
 CREATE INDEX media_by_origin ON media (origin, created);
 CREATE INDEX media_by_uploader ON media (uploader, created) WHERE uploader IS NOT NULL;
 CREATE INDEX media_by_created ON media (created);
-CREATE INDEX media_by_expires ON media (expires) WHERE expires IS NOT NULL;
+CREATE INDEX media_by_expires ON media (expires, created, origin, media_id) WHERE expires IS NOT NULL;
 CREATE INDEX media_quarantined ON media (blob) WHERE quarantined_at IS NOT NULL;
 
 -- Names handed out before their bytes. A name is in `media` or here, never in both.

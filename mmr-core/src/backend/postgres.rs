@@ -2,7 +2,8 @@
 //!
 //! - Every method is one round trip: a statement, or a function in the database where several steps belong together.
 //!   Functions run at READ COMMITTED and decide races by row locks, unique indexes and advisory locks, taken in one order
-//!   (`migrations/postgres`); a deadlock that is left is repeated.
+//!   (`migrations/postgres`); a deadlock that is left is repeated. Only listing media by age alone takes several
+//!   statements, so that none comes past everything that the filter spares.
 //! - Everything lies in the schema `mmr`, and every name is qualified. So the database may be another software's, such as
 //!   matrix-media-repo's, whose tables are not touched.
 //! - Statements are prepared where a session is ours. Behind a pooler such as `PgBouncer` in transaction mode, which is found
@@ -53,7 +54,8 @@ pub use super::schema::{Migration, SchemaError};
 pub struct PostgresOptions {
     /// A `postgres://` URL, or a list of `key=value` as libpq takes it. TLS is up to `sslmode` (`require` when it is
     /// missing, as in Go's lib/pq), `sslrootcert`, `sslcert` and `sslkey`:
-    /// - `disable` never encrypts; `allow` and `prefer` do if the server can;
+    /// - `disable` never encrypts; `allow` does if the server refuses a connection without; `prefer` does unless the server
+    ///   cannot, or refuses the connection that way;
     /// - `require` always encrypts, and checks the server's certificate like `verify-ca` if `sslrootcert` is given;
     /// - `verify-ca` and `verify-full` check it with `sslrootcert`, or else the system's trusted roots; `verify-full`
     ///   checks its name, too.

@@ -165,7 +165,8 @@ impl MediaRepositoryBuilder {
         // Each service gets just the facet that it needs.
         let facet = || Arc::clone(&store);
         let access_log = AccessLog::new(facet());
-        let ingest = Ingest::new(datastores.clone(), facet(), facet());
+        let news = News::new(records.clone(), facet());
+        let ingest = Ingest::new(datastores.clone(), facet(), facet(), news.clone());
         let uploads = Uploads::new(upload::Inner {
             ingest: ingest.clone(),
             media: facet(),
@@ -222,9 +223,9 @@ impl MediaRepositoryBuilder {
             policies: policy_handle.clone(),
             clock: Arc::clone(&clock),
         });
-        let news = News::new(records.clone(), facet());
         let moderation = Moderation::new(moderation::Inner {
             index: facet(),
+            media: facet(),
             news: news.clone(),
             clock: Arc::clone(&clock),
             background: background.clone(),

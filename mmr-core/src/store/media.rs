@@ -39,7 +39,8 @@ pub trait MediaIndex: fmt::Debug + Send + Sync + 'static {
     /// Records that match, a page at a time, in the order of `page`.
     async fn list(&self, filter: &MediaFilter, page: &Page) -> Result<Vec<MediaRecord>, StoreError>;
 
-    /// Removes up to `limit` matching records, the oldest first. Thumbnails made from bytes that no media has any more
+    /// Removes up to `limit` matching records, the oldest first; with [`MediaFilter::expired_at`], first what expired
+    /// first. Thumbnails made from bytes that no media has any more
     /// go too, then blobs that nothing refers to, whose locations enter the garbage list as of `now`: all in the same
     /// transaction.
     async fn remove(&self, filter: &MediaFilter, limit: u32, now: Timestamp) -> Result<Removed, StoreError>;
@@ -191,6 +192,9 @@ pub struct MediaFilter {
     pub uploader: Option<OwnedUserId>,
     /// Media with these bytes.
     pub hash: Option<ContentHash>,
+    /// What comes behind this media in the ascending [`Order::Created`], be it there or not. For going through much media
+    /// step by step without coming past any of it twice.
+    pub after: Option<(Timestamp, Mxc)>,
     /// Stored before this moment.
     pub created_before: Option<Timestamp>,
     /// Last read before this moment. Reading is noted by bytes ([`MediaIndex::touch`]), and storing counts as reading.
@@ -235,7 +239,7 @@ pub enum Order {
 /// What a removal removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
-    /// Names of the removed media, the oldest first.
+    /// Names of the removed media, in the order of [`MediaIndex::remove`].
     pub mxcs: Vec<Mxc>,
     /// Number of blobs that nothing refers to any more, thumbnails included.
     pub blobs: u64,

@@ -50,6 +50,7 @@ macro_rules! media_store_suite {
                 the_same_upload_is_the_same_in_every_respect,
                 removed_media_is_unknown,
                 removal_goes_from_the_oldest_up_to_the_limit,
+                removal_of_expired_media_goes_by_expiry,
                 a_shared_blob_goes_with_its_last_name,
                 a_batch_frees_a_shared_blob_once,
                 removal_spares_reservations,

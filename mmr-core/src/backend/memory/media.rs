@@ -66,19 +66,20 @@ impl MediaIndex for MemoryStore {
 
     async fn remove(&self, filter: &MediaFilter, limit: u32, now: Timestamp) -> Result<Removed, StoreError> {
         let mut state = self.state();
-        let mut found: Vec<(Timestamp, Mxc)> = state
+        let by_expiry = |media: &Media| media.expires.filter(|_| filter.expired_at.is_some());
+        let mut found: Vec<(Option<Timestamp>, Timestamp, Mxc)> = state
             .media
             .iter()
             .filter(|(mxc, media)| state.matches(mxc, media, filter))
-            .map(|(mxc, media)| (media.created, mxc.clone()))
+            .map(|(mxc, media)| (by_expiry(media), media.created, mxc.clone()))
             .collect();
         found.sort();
         found.truncate(limit as usize);
-        for (_, mxc) in &found {
+        for (.., mxc) in &found {
             state.media.remove(mxc);
         }
         let (blobs, bytes) = state.sweep(now);
-        Ok(Removed { mxcs: found.into_iter().map(|(_, mxc)| mxc).collect(), blobs, bytes })
+        Ok(Removed { mxcs: found.into_iter().map(|(.., mxc)| mxc).collect(), blobs, bytes })
     }
 
     async fn touch(&self, seen: &[(ContentHash, Timestamp)]) -> Result<(), StoreError> {
@@ -174,6 +175,7 @@ impl State {
             not_origins,
             uploader,
             hash,
+            after,
             created_before,
             unused_since,
             expired_at,
@@ -186,6 +188,7 @@ impl State {
             && !not_origins.iter().any(|origin| origin == mxc.origin())
             && uploader.as_ref().is_none_or(|uploader| media.uploader.as_ref() == Some(uploader))
             && hash.is_none_or(|hash| media.hash == hash)
+            && after.as_ref().is_none_or(|(created, name)| (media.created, mxc) > (*created, name))
             && created_before.is_none_or(|before| media.created < before)
             && unused_since.is_none_or(|before| self.last_read(media) < before)
             && expired_at.is_none_or(|at| media.expires.is_some_and(|expires| expires <= at))

@@ -92,9 +92,10 @@ const GARBAGE: &str =
 const FORGET: &str = "DELETE FROM mmr.garbage g USING unnest($1::text[], $2::text[]) AS gone (datastore, key)
     WHERE g.datastore = gone.datastore AND g.key = gone.key";
 
+/// Subqueries that cannot become joins, which would read all of a table at once when many keys are asked about.
 const UNREFERENCED: &str = "SELECT asked.key FROM unnest($2::text[]) WITH ORDINALITY AS asked (key, number)
-    WHERE NOT EXISTS (SELECT FROM mmr.blobs b WHERE b.datastore = $1 AND b.key = asked.key)
-    AND NOT EXISTS (SELECT FROM mmr.garbage g WHERE g.datastore = $1 AND g.key = asked.key)
+    WHERE (SELECT true FROM mmr.blobs b WHERE b.datastore = $1 AND b.key = asked.key) IS NULL
+    AND (SELECT true FROM mmr.garbage g WHERE g.datastore = $1 AND g.key = asked.key) IS NULL
     ORDER BY asked.number";
 
 const RELOCATE: &str = "SELECT mmr.relocate($1, $2, $3, $4, $5, $6)";

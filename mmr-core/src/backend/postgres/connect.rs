@@ -16,14 +16,19 @@ use std::{
 
 use deadpool_postgres::Connect;
 use tokio::{sync::mpsc, task::JoinHandle};
-use tokio_postgres::{AsyncMessage, Client, Config, Error, Notification, types::Type};
+use tokio_postgres::{
+    AsyncMessage, Client, Config, Connection, Error, Notification, Socket, config::SslMode,
+    tls::MakeTlsConnect, types::Type,
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
     PostgresOptions,
-    dsn::{Dsn, DsnError},
+    dsn::{Dsn, DsnError, TlsMode},
+    error::{connect_fault, is_of_tls},
     tls,
 };
+use crate::store::StoreError;
 
 const APPLICATION_NAME: &str = "mmr";
 
@@ -36,6 +41,7 @@ struct Inner {
     /// Settings for each session, in the words of the server's command line.
     settings: String,
     tls: MakeRustlsConnect,
+    tls_mode: TlsMode,
     /// Once a session was not ours, none is taken for ours any more.
     pooled: AtomicBool,
     timeout: Duration,
@@ -52,6 +58,7 @@ impl Connector {
     pub(super) fn new(options: &PostgresOptions) -> Result<Self, DsnError> {
         let dsn = Dsn::parse(&options.url)?;
         let tls = tls::connector(&dsn)?;
+        let tls_mode = dsn.tls;
         let mut config = dsn.config;
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(options.connect_timeout);
@@ -71,7 +78,8 @@ impl Connector {
             options.lock_timeout.as_millis(),
         );
         let pooled = AtomicBool::new(false);
-        Ok(Self(Arc::new(Inner { config, settings, tls, pooled, timeout: options.connect_timeout })))
+        let timeout = options.connect_timeout;
+        Ok(Self(Arc::new(Inner { config, settings, tls, tls_mode, pooled, timeout })))
     }
 
     /// Whether sessions are not ours alone.
@@ -93,6 +101,11 @@ impl Connector {
 
     pub(super) fn tls(&self) -> MakeRustlsConnect {
         self.0.tls.clone()
+    }
+
+    /// What it means to a caller that there is no session.
+    pub(super) fn fault(&self, error: Error) -> StoreError {
+        connect_fault(error, self.0.tls_mode)
     }
 
     pub(super) fn timeout(&self) -> Duration {
@@ -133,7 +146,7 @@ impl Connector {
         config: &Config,
         notifications: Option<mpsc::UnboundedSender<Notification>>,
     ) -> Result<Session, Error> {
-        let (client, mut connection) = config.connect(self.tls()).await?;
+        let (client, mut connection) = Box::pin(self.connect_raw(config)).await?;
         let task = tokio::spawn(async move {
             loop {
                 match poll_fn(|cx| connection.poll_message(cx)).await {
@@ -156,6 +169,27 @@ impl Connector {
             }
         });
         Ok(Session { client, task })
+    }
+}
+
+type Connected = (Client, Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>);
+
+impl Connector {
+    /// Connects with TLS and without, as far as and in the order that the mode says, until the server lets us in.
+    async fn connect_raw(&self, config: &Config) -> Result<Connected, Error> {
+        let first = config.connect(self.tls()).await;
+        let Some(mode) = self.0.tls_mode.second_try() else { return first };
+        let error = match first {
+            Err(error) if error.code().is_some() || is_of_tls(&error) => error,
+            other => return other,
+        };
+        let mut config = config.clone();
+        config.ssl_mode(mode);
+        config.connect(self.tls()).await.map_err(|again| {
+            // Without TLS the server may say no more than that it wants TLS.
+            let (encrypted, plain) = if mode == SslMode::Disable { (error, again) } else { (again, error) };
+            if encrypted.code().is_some() { encrypted } else { plain }
+        })
     }
 }
 

@@ -1,10 +1,13 @@
 //! Connection strings: URLs and `key=value` lists, with the TLS parameters of libpq and of Go's lib/pq, which
 //! `tokio-postgres` does not know.
 
-use std::{path::PathBuf, str::FromStr as _};
+use std::{fmt, path::PathBuf, str::FromStr as _};
 
 use percent_encoding::percent_decode_str;
-use tokio_postgres::{Config, config::SslMode};
+use tokio_postgres::{
+    Config,
+    config::{Host, SslMode},
+};
 
 /// Why a connection string cannot be used. Never shows its values: one of them is a password.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +31,9 @@ pub enum DsnError {
 pub(super) enum TlsMode {
     /// Never.
     Disable,
-    /// If the server can; nothing is proved.
+    /// If the server wants no other; nothing is proved.
+    Allow,
+    /// If the server can, and lets us in that way; nothing is proved.
     Prefer,
     /// Always. What the server proves is `verify-ca`'s when a CA is given, and nothing otherwise.
     Require,
@@ -87,17 +92,39 @@ impl Dsn {
             (Some(_), None) => return Err(missing("sslkey", "sslcert")),
             (None, Some(_)) => return Err(missing("sslcert", "sslkey")),
         };
+        let is_local = !config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(_)))
+            && config.get_hostaddrs().is_empty();
+        let tls = if is_local { TlsMode::Disable } else { tls };
         config.ssl_mode(match tls {
-            TlsMode::Disable => SslMode::Disable,
+            TlsMode::Disable | TlsMode::Allow => SslMode::Disable,
             TlsMode::Prefer => SslMode::Prefer,
             TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => SslMode::Require,
         });
-        if !config.get_hosts().iter().any(|host| matches!(host, tokio_postgres::config::Host::Tcp(_)))
-            && config.get_hostaddrs().is_empty()
-        {
-            config.ssl_mode(SslMode::Disable);
-        }
         Ok(Self { config, tls, root_cert, identity })
+    }
+}
+
+impl TlsMode {
+    /// The mode to try when the server refuses the first.
+    pub(super) fn second_try(self) -> Option<SslMode> {
+        match self {
+            Self::Allow => Some(SslMode::Require),
+            Self::Prefer => Some(SslMode::Disable),
+            Self::Disable | Self::Require | Self::VerifyCa | Self::VerifyFull => None,
+        }
+    }
+}
+
+impl fmt::Display for TlsMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disable => "disable",
+            Self::Allow => "allow",
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
+        })
     }
 }
 
@@ -108,8 +135,8 @@ fn missing(parameter: &'static str, other: &str) -> DsnError {
 fn mode_of(mode: &str) -> Result<TlsMode, DsnError> {
     Ok(match mode {
         "disable" => TlsMode::Disable,
-        // Both orders of trying end up at the same: encrypted where the server can.
-        "allow" | "prefer" => TlsMode::Prefer,
+        "allow" => TlsMode::Allow,
+        "prefer" => TlsMode::Prefer,
         "require" => TlsMode::Require,
         "verify-ca" => TlsMode::VerifyCa,
         "verify-full" => TlsMode::VerifyFull,
@@ -197,8 +224,6 @@ fn list_value(text: &str) -> Option<(String, &str)> {
 mod tests {
     use std::path::Path;
 
-    use tokio_postgres::config::Host;
-
     use super::*;
 
     fn parse(text: &str) -> Dsn {
@@ -234,7 +259,7 @@ mod tests {
     fn every_mode_has_its_meaning() {
         for (mode, expected) in [
             ("disable", TlsMode::Disable),
-            ("allow", TlsMode::Prefer),
+            ("allow", TlsMode::Allow),
             ("prefer", TlsMode::Prefer),
             ("require", TlsMode::Require),
             ("verify-ca", TlsMode::VerifyCa),

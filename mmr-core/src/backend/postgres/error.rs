@@ -1,8 +1,8 @@
 use std::{borrow::Cow, error::Error as StdError, time::Duration};
 
-use deadpool_postgres::PoolError;
 use tokio_postgres::{Error, error::SqlState};
 
+use super::dsn::TlsMode;
 use crate::store::StoreError;
 
 /// The store is closed.
@@ -111,28 +111,62 @@ fn said(error: Error) -> Box<dyn StdError + Send + Sync> {
     Box::new(Said { message, source: error })
 }
 
-/// Why there is no connection.
-pub(super) fn no_connection(error: PoolError, waited: Duration) -> StoreError {
-    match error {
-        PoolError::Closed => Closed.into(),
-        PoolError::Timeout(deadpool_postgres::TimeoutType::Wait) => {
-            StoreError::Unavailable(Box::new(Exhausted(waited)))
+/// Connecting may succeed later, unless the server refuses for good (the name, the password, the database), or one side
+/// does not like the other's TLS. Then the error names the setting of the connection string.
+pub(super) fn connect_fault(error: Error, mode: TlsMode) -> StoreError {
+    let advice = match tls_error(&error) {
+        Some(rustls::Error::InvalidCertificate(_)) => Some(format!(
+            "sslmode={mode} checks the server's certificate: sslrootcert names who is trusted, and verify-full wants \
+             the host's name in it"
+        )),
+        Some(rustls::Error::AlertReceived(_)) => {
+            Some("the server refuses what sslcert and sslkey say about us".to_owned())
         }
-        PoolError::Backend(error) => connect_fault(error),
-        error => StoreError::Unavailable(Box::new(error)),
-    }
+        _ if is_of_tls(&error) => Some(format!("sslmode={mode} wants TLS")),
+        _ if is_of_class(&error, "28") => Some(format!("sslmode={mode}")),
+        _ => None,
+    };
+    let lasting = advice.is_some() || error.code() == Some(&SqlState::INVALID_CATALOG_NAME);
+    let error = match advice {
+        None => said(error),
+        Some(advice) => Box::new(Advised { advice, source: said(error) }),
+    };
+    if lasting { StoreError::Other(error) } else { StoreError::Unavailable(error) }
 }
 
-/// Connecting may succeed later, unless the server refuses for good: the name, the password, the database.
-pub(super) fn connect_fault(error: Error) -> StoreError {
-    let lasting = error.code().is_some_and(|code| code.code().starts_with("28") || code.code() == "3D000");
-    let error = said(error);
-    if lasting { StoreError::Other(error) } else { StoreError::Unavailable(error) }
+/// An error, and the setting to look at.
+#[derive(Debug, thiserror::Error)]
+#[error("{advice}")]
+struct Advised {
+    advice: String,
+    source: Box<dyn StdError + Send + Sync>,
+}
+
+/// Whether there was a connection, and no agreement about TLS.
+pub(super) fn is_of_tls(error: &Error) -> bool {
+    // The library tells its kinds apart by their text alone.
+    tls_error(error).is_some() || error.to_string().starts_with("error performing TLS handshake")
+}
+
+/// What the library for TLS said.
+fn tls_error(error: &Error) -> Option<&rustls::Error> {
+    let io: &std::io::Error = error.source()?.downcast_ref()?;
+    io.get_ref()?.downcast_ref()
+}
+
+fn is_of_class(error: &Error, class: &str) -> bool {
+    error.code().is_some_and(|code| code.code().starts_with(class))
 }
 
 impl From<Closed> for StoreError {
     fn from(closed: Closed) -> Self {
         Self::Unavailable(Box::new(closed))
+    }
+}
+
+impl From<Exhausted> for StoreError {
+    fn from(error: Exhausted) -> Self {
+        Self::Unavailable(Box::new(error))
     }
 }
 

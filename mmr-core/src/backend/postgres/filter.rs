@@ -1,7 +1,10 @@
 //! From a [`MediaFilter`] to SQL.
 
 use super::row::{Value, int, texts};
-use crate::store::MediaFilter;
+use crate::{
+    store::MediaFilter,
+    types::{Mxc, Timestamp},
+};
 
 /// Conditions on `media m` and `blobs b`, and the parameters of the whole statement around them.
 #[derive(Debug)]
@@ -18,6 +21,7 @@ impl<'a> Conditions<'a> {
             not_origins,
             uploader,
             hash,
+            after,
             created_before,
             unused_since,
             expired_at,
@@ -43,6 +47,9 @@ impl<'a> Conditions<'a> {
         }
         if let Some(hash) = hash {
             all.and_with("b.hash =", hash);
+        }
+        if let Some((created, mxc)) = after {
+            all.behind(*created, mxc);
         }
         if let Some(before) = created_before {
             all.and_with("m.created <", *before);
@@ -78,6 +85,19 @@ impl<'a> Conditions<'a> {
     pub(super) fn and(&mut self, condition: &str) {
         self.sql.push_str(" AND ");
         self.sql.push_str(condition);
+    }
+
+    fn behind(&mut self, created: Timestamp, mxc: &'a Mxc) {
+        let time = self.param(created);
+        let (origin, id) = (self.param(mxc.origin().as_str()), self.param(mxc.media_id().as_str()));
+        self.and(&format!("(m.created, m.origin, m.media_id) > ({time}, {origin}, {id})"));
+    }
+
+    /// Adds that nothing comes behind this media in the order of time and name.
+    pub(super) fn up_to(&mut self, (created, mxc): &'a (Timestamp, Mxc)) {
+        let time = self.param(*created);
+        let (origin, id) = (self.param(mxc.origin().as_str()), self.param(mxc.media_id().as_str()));
+        self.and(&format!("(m.created, m.origin, m.media_id) <= ({time}, {origin}, {id})"));
     }
 
     fn and_with(&mut self, condition: &str, value: impl Into<Value<'a>>) {

@@ -16,6 +16,8 @@ use crate::{
     types::{ContentHash, FileName, Lookup, MediaRecord, Mxc, Reservation, Restriction, Timestamp},
 };
 
+mod walk;
+
 #[async_trait]
 impl MediaIndex for PostgresStore {
     async fn lookup(&self, mxc: &Mxc) -> Result<Lookup, StoreError> {
@@ -52,24 +54,10 @@ impl MediaIndex for PostgresStore {
     }
 
     async fn list(&self, filter: &MediaFilter, page: &Page) -> Result<Vec<MediaRecord>, StoreError> {
-        let mut conditions = Conditions::of(filter);
-        let (limit, offset) = (conditions.param(page.limit), conditions.param(int(page.offset)));
-        let key = match page.order {
-            Order::Created => "m.created",
-            Order::Size => "b.size",
-            Order::LastRead => "greatest(m.created, b.last_read)",
-            Order::Mxc if page.descending => "m.origin DESC, m.media_id",
-            Order::Mxc => "m.origin",
-        };
-        let sql = format!(
-            "SELECT {} FROM mmr.media m JOIN mmr.blobs b ON b.id = m.blob WHERE {} \
-             ORDER BY {key}{}, m.origin, m.media_id LIMIT {limit} OFFSET {offset}",
-            media_columns!(),
-            conditions.sql(),
-            if page.descending { " DESC" } else { "" },
-        );
-        let rows = self.pool().read_composed(&sql, conditions.params()).await?;
-        rows.iter().map(|row| Columns::of("media", row).media()).collect()
+        if walk::is_walk(filter, page) {
+            return walk::list(self, filter, page.limit).await;
+        }
+        select(self, Conditions::of(filter), page).await
     }
 
     async fn remove(&self, filter: &MediaFilter, limit: u32, now: Timestamp) -> Result<Removed, StoreError> {
@@ -180,6 +168,31 @@ fn columns_of(new: &NewMedia) -> Vec<Value<'_>> {
     name.into_iter().chain(admitted(&new.blob)).chain(rest).collect()
 }
 
+/// A page of what matches.
+async fn select(
+    store: &PostgresStore,
+    mut conditions: Conditions<'_>,
+    page: &Page,
+) -> Result<Vec<MediaRecord>, StoreError> {
+    let (limit, offset) = (conditions.param(page.limit), conditions.param(int(page.offset)));
+    let key = match page.order {
+        Order::Created => "m.created",
+        Order::Size => "b.size",
+        Order::LastRead => "greatest(m.created, b.last_read)",
+        Order::Mxc if page.descending => "m.origin DESC, m.media_id",
+        Order::Mxc => "m.origin",
+    };
+    let sql = format!(
+        "SELECT {} FROM mmr.media m JOIN mmr.blobs b ON b.id = m.blob WHERE {} \
+         ORDER BY {key}{}, m.origin, m.media_id LIMIT {limit} OFFSET {offset}",
+        media_columns!(),
+        conditions.sql(),
+        if page.descending { " DESC" } else { "" },
+    );
+    let rows = store.pool().read_composed(&sql, conditions.params()).await?;
+    rows.iter().map(|row| Columns::of("media", row).media()).collect()
+}
+
 /// Removes what matches, and tells how many that were, and what became of them.
 async fn remove_batch(
     store: &PostgresStore,
@@ -189,18 +202,22 @@ async fn remove_batch(
 ) -> Result<(u32, Removed), StoreError> {
     let mut conditions = Conditions::of(filter);
     let (limit, now) = (conditions.param(limit), conditions.param(now));
+    let order = match filter.expired_at {
+        Some(_) => "m.expires, m.created, m.origin, m.media_id",
+        None => "m.created, m.origin, m.media_id",
+    };
     let sql = format!(
         "WITH found AS MATERIALIZED ( \
-             SELECT m.id, m.xmin::text::bigint AS version, m.blob, m.origin, m.media_id, m.created \
+             SELECT m.id, m.xmin::text::bigint AS version, m.blob, m.origin, m.media_id, m.created, m.expires \
              FROM mmr.media m JOIN mmr.blobs b ON b.id = m.blob \
-             WHERE {} ORDER BY m.created, m.origin, m.media_id LIMIT {limit} \
+             WHERE {} ORDER BY {order} LIMIT {limit} \
          ), dropped AS MATERIALIZED ( \
              SELECT d.* FROM (SELECT array_agg(id) AS ids, array_agg(version) AS versions, array_agg(blob) AS blobs \
                  FROM found) f, mmr.drop_media(f.ids, f.versions, f.blobs, {now}) d \
          ) \
          SELECT (SELECT count(*) FROM found), d.o_blobs, d.o_bytes, \
-             ARRAY(SELECT origin::text FROM found WHERE id = ANY (d.o_ids) ORDER BY created, origin, media_id), \
-             ARRAY(SELECT media_id::text FROM found WHERE id = ANY (d.o_ids) ORDER BY created, origin, media_id) \
+             ARRAY(SELECT m.origin::text FROM found m WHERE m.id = ANY (d.o_ids) ORDER BY {order}), \
+             ARRAY(SELECT m.media_id::text FROM found m WHERE m.id = ANY (d.o_ids) ORDER BY {order}) \
          FROM dropped d",
         conditions.sql(),
     );

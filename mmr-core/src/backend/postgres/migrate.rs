@@ -11,7 +11,7 @@ use tokio_postgres::{Client, Transaction, types::Type};
 use super::{
     Migration, SchemaError,
     connect::{Connector, Session},
-    error::{connect_fault, fault},
+    error::fault,
 };
 use crate::store::StoreError;
 
@@ -78,7 +78,7 @@ pub(super) async fn require_current(connector: &Connector) -> Result<(), StoreEr
 
 async fn open(connector: &Connector) -> Result<Session, StoreError> {
     match tokio::time::timeout(connector.timeout(), connector.open(None)).await {
-        Ok(session) => session.map_err(connect_fault),
+        Ok(session) => session.map_err(|error| connector.fault(error)),
         Err(_) => Err(super::error::NoAnswer(connector.timeout()).into()),
     }
 }

@@ -19,7 +19,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     connect::{Connector, Session},
-    error::{NoAnswer, connect_fault, fault},
+    error::{NoAnswer, fault},
     pool::Pool,
     row::{Columns, values},
     signals,
@@ -156,7 +156,8 @@ impl News {
     async fn try_connect(&self) -> Result<Source, StoreError> {
         if !self.0.connector.is_pooled() {
             let (sender, notifications) = mpsc::unbounded_channel();
-            let session = self.0.connector.open(Some(sender)).await.map_err(connect_fault)?;
+            let session = self.0.connector.open(Some(sender)).await;
+            let session = session.map_err(|error| self.0.connector.fault(error))?;
             // It may have turned out just now.
             if !self.0.connector.is_pooled() {
                 session.client.batch_execute("LISTEN mmr_signals").await.map_err(fault)?;
@@ -230,8 +231,16 @@ impl News {
             let Ok(rows) = self.0.pool.read(signals::SINCE, &values![last, BATCH]).await else { return };
             for row in &rows {
                 let mut columns = Columns::of("signals", row);
-                let (Ok(id), Ok(payload)) = (columns.get(), columns.get()) else { return };
-                self.heard(id, payload);
+                let (Ok(newest), Ok(id), Ok(payload)) = (columns.get(), columns.get(), columns.get()) else {
+                    return;
+                };
+                if newest < last {
+                    // A crash took the newest signals with it, and their numbers are given again. The pooler has let
+                    // nobody see the crash itself.
+                    self.connected(newest, true);
+                } else if let (Some(id), Some(payload)) = (id, payload) {
+                    self.heard(id, payload);
+                }
             }
         }
     }

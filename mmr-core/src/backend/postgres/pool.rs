@@ -3,7 +3,8 @@
 use std::{future::Future, time::Duration};
 
 use deadpool_postgres::{
-    Manager, ManagerConfig, Object, Pool as Connections, RecyclingMethod, Runtime, Timeouts,
+    Manager, ManagerConfig, Object, Pool as Connections, PoolError, RecyclingMethod, Runtime, TimeoutType,
+    Timeouts,
 };
 use tokio::{runtime::Handle, time::timeout};
 use tokio_postgres::{
@@ -14,7 +15,7 @@ use tokio_postgres::{
 use super::{
     PostgresOptions,
     connect::Connector,
-    error::{Fate, NoAnswer, fate, fault, no_connection},
+    error::{Closed, Exhausted, Fate, NoAnswer, fate, fault},
     row::Value,
 };
 use crate::store::StoreError;
@@ -174,7 +175,12 @@ impl Pool {
     }
 
     async fn connection(&self) -> Result<Object, StoreError> {
-        self.connections.get().await.map_err(|error| no_connection(error, self.acquire_timeout))
+        self.connections.get().await.map_err(|error| match error {
+            PoolError::Closed => Closed.into(),
+            PoolError::Timeout(TimeoutType::Wait) => Exhausted(self.acquire_timeout).into(),
+            PoolError::Backend(error) => self.connector.fault(error),
+            error => StoreError::Unavailable(Box::new(error)),
+        })
     }
 
     /// Closes connections that were not needed for a while, but for a few.

@@ -29,7 +29,10 @@ impl Signals for PostgresStore {
 
 const PUBLISH: &str = "SELECT mmr.publish($1)";
 pub(super) const NEWEST: &str = "SELECT coalesce(max(id), 0) FROM mmr.signals";
-pub(super) const SINCE: &str = "SELECT id, payload FROM mmr.signals WHERE id > $1 ORDER BY id LIMIT $2";
+/// The newest number, and what came after a number: one row at least.
+pub(super) const SINCE: &str = "SELECT n.newest, s.id, s.payload
+    FROM (SELECT coalesce(max(id), 0) AS newest FROM mmr.signals) n
+    LEFT JOIN LATERAL (SELECT id, payload FROM mmr.signals WHERE id > $1 ORDER BY id LIMIT $2) s ON true";
 
 fn encode(signal: &Signal) -> Cow<'static, str> {
     match signal {

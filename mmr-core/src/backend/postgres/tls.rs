@@ -22,7 +22,7 @@ pub(super) fn connector(dsn: &Dsn) -> Result<MakeRustlsConnect, DsnError> {
     let check = match (dsn.tls, &dsn.root_cert) {
         (TlsMode::VerifyFull, _) => Check::CaAndName,
         (TlsMode::VerifyCa, _) | (TlsMode::Require, Some(_)) => Check::Ca,
-        (TlsMode::Disable | TlsMode::Prefer | TlsMode::Require, _) => Check::Nothing,
+        (TlsMode::Disable | TlsMode::Allow | TlsMode::Prefer | TlsMode::Require, _) => Check::Nothing,
     };
     let trusted = match (check, &dsn.root_cert) {
         (Check::Nothing, _) => Vec::new(),
@@ -46,7 +46,8 @@ pub(super) fn connector(dsn: &Dsn) -> Result<MakeRustlsConnect, DsnError> {
         None => builder.with_no_client_auth(),
         Some((cert, key)) => {
             let chain = certificates("sslcert", cert)?;
-            let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable("sslkey", &error))?;
+            let key = PrivateKeyDer::from_pem_file(key)
+                .map_err(|error| unusable("sslkey", &format_args!("{}: {error}", key.display())))?;
             builder.with_client_auth_cert(chain, key).map_err(|error| unusable("sslcert", &error))?
         }
     };

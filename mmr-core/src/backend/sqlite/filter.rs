@@ -23,6 +23,7 @@ impl Conditions {
             not_origins,
             uploader,
             hash,
+            after,
             created_before,
             unused_since,
             expired_at,
@@ -50,6 +51,13 @@ impl Conditions {
         }
         if let Some(hash) = hash {
             all.and("m.blob = (SELECT id FROM blobs WHERE hash = ?)", [hash.as_bytes().to_vec().into()]);
+        }
+        if let Some((created, mxc)) = after {
+            // The first is for the indexes that end with the time.
+            all.and(
+                "m.created >= ? AND (m.created, m.origin, m.media_id) > (?, ?, ?)",
+                [time(*created), time(*created), text(&mxc.origin()), text(&mxc.media_id())],
+            );
         }
         if let Some(before) = created_before {
             all.and("m.created < ?", [time(*before)]);

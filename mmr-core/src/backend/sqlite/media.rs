@@ -42,8 +42,8 @@ impl MediaIndex for SqliteStore {
     }
 
     async fn remove(&self, filter: &MediaFilter, limit: u32, now: Timestamp) -> Result<Removed, StoreError> {
-        let conditions = Conditions::of(filter)?;
-        self.write(move |conn| remove(conn, conditions, limit, now)).await
+        let (sql, conditions) = (victims(filter)?, Conditions::of(filter)?);
+        self.write(move |conn| remove(conn, &sql, conditions, (limit, now))).await
     }
 
     async fn touch(&self, seen: &[(ContentHash, Timestamp)]) -> Result<(), StoreError> {
@@ -197,23 +197,23 @@ fn list(conn: &Connection, conditions: Conditions, page: &Page) -> Result<Vec<Me
 pub(super) const DELETE: &str = "DELETE FROM media WHERE id = ?1";
 
 /// Finds media to remove; the limit is its last parameter.
-pub(super) fn victims(conditions: &Conditions) -> String {
-    format!(
+pub(super) fn victims(filter: &MediaFilter) -> Result<String, StoreError> {
+    let first = if filter.expired_at.is_some() { "m.expires, " } else { "" };
+    Ok(format!(
         "SELECT m.id, m.blob, m.origin, m.media_id FROM media m JOIN blobs b ON b.id = m.blob \
-         WHERE {} ORDER BY m.created, m.origin, m.media_id LIMIT ?",
-        conditions.sql(),
-    )
+         WHERE {} ORDER BY {first}m.created, m.origin, m.media_id LIMIT ?",
+        Conditions::of(filter)?.sql(),
+    ))
 }
 
 fn remove(
     conn: &Connection,
+    sql: &str,
     conditions: Conditions,
-    limit: u32,
-    now: Timestamp,
+    (limit, now): (u32, Timestamp),
 ) -> Result<Removed, StoreError> {
-    let sql = victims(&conditions);
     let params = params_from_iter(conditions.params([], [limit.into()]));
-    let found: Vec<(i64, i64, Mxc)> = all(conn, &sql, params, |row| {
+    let found: Vec<(i64, i64, Mxc)> = all(conn, sql, params, |row| {
         let mut columns = Columns::of("media", row);
         Ok((columns.get()?, columns.get()?, columns.mxc()?))
     })?;

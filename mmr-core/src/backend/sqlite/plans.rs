@@ -5,8 +5,8 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::{
-    SqliteOptions, blobs, conn, exports, filter::Conditions, leases, media, migrate, moderation, previews,
-    tasks, thumbnails, uploads, usage,
+    SqliteOptions, blobs, conn, exports, leases, media, migrate, moderation, previews, tasks, thumbnails,
+    uploads, usage,
 };
 use crate::{
     store::MediaFilter,
@@ -107,7 +107,7 @@ fn a_filter_with_an_index_behind_it_reads_what_it_selects() {
         MediaFilter { unused_since: at, ..none() },
         MediaFilter { expired_at: at, ..none() },
     ] {
-        let removal = media::victims(&Conditions::of(&filter).unwrap());
+        let removal = media::victims(&filter).unwrap();
         assert_eq!(scans(&conn, &removal), [""; 0], "{filter:?}");
     }
 }
@@ -116,8 +116,17 @@ fn a_filter_with_an_index_behind_it_reads_what_it_selects() {
 fn removing_old_media_in_batches_sorts_no_table() {
     let conn = database();
     let filter = MediaFilter { created_before: Some(Timestamp::EPOCH), ..MediaFilter::default() };
-    let plan = plan(&conn, &media::victims(&Conditions::of(&filter).unwrap()));
+    let plan = plan(&conn, &media::victims(&filter).unwrap());
     assert!(plan[0].contains("INDEX media_by_created"), "{plan:#?}");
+    assert!(!plan.iter().any(|step| step == "USE TEMP B-TREE FOR ORDER BY"), "{plan:#?}");
+}
+
+#[test]
+fn removing_expired_media_in_batches_reads_what_has_expired() {
+    let conn = database();
+    let filter = MediaFilter { expired_at: Some(Timestamp::EPOCH), ..MediaFilter::default() };
+    let plan = plan(&conn, &media::victims(&filter).unwrap());
+    assert!(plan[0].contains("INDEX media_by_expires (expires<?)"), "{plan:#?}");
     assert!(!plan.iter().any(|step| step == "USE TEMP B-TREE FOR ORDER BY"), "{plan:#?}");
 }
 

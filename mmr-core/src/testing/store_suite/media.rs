@@ -292,6 +292,18 @@ pub async fn removal_goes_from_the_oldest_up_to_the_limit(store: &dyn MediaStore
     assert_eq!(ok(store.remove(&everything, 0, at(50)).await), Removed::default());
 }
 
+/// What is removed because it has expired goes in the order in which it did.
+pub async fn removal_of_expired_media_goes_by_expiry(store: &dyn MediaStore) {
+    for (name, expires) in [(1, 30), (2, 10), (4, 20), (3, 20), (5, 41)] {
+        put(store, NewMedia { expires: Some(at(expires)), ..media(name, name) }).await;
+    }
+    put(store, media(6, 6)).await;
+    let expired = MediaFilter { expired_at: Some(at(40)), ..MediaFilter::default() };
+    for expected in [vec![mxc(2), mxc(3), mxc(4)], vec![mxc(1)], vec![]] {
+        assert_eq!(ok(store.remove(&expired, 3, at(50)).await).mxcs, expected);
+    }
+}
+
 /// Shared bytes stay until the last name goes.
 pub async fn a_shared_blob_goes_with_its_last_name(store: &dyn MediaStore) {
     put(store, media(1, 1)).await;

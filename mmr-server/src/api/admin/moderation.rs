@@ -19,15 +19,16 @@ pub(super) async fn quarantine(context: Context<'_>, selection: &Selection<'_>, 
     let Caller::Admin(by) = by else { return Err(ApiError::forbidden("Only administrators may do this")) };
     let filter = selected(selection)?;
     let changed = context.service.repository.moderation().quarantine(&filter, by.clone(), None).await?;
-    tracing::info!(%by, count = changed.len(), "quarantined media");
-    Ok(respond::json(StatusCode::OK, &json!({ "num_quarantined": changed.len() })))
+    tracing::info!(%by, count = changed, "quarantined media");
+    Ok(respond::json(StatusCode::OK, &json!({ "num_quarantined": changed })))
 }
 
 /// `POST purge/...?before_ts={ms}`: removes what was selected, but not what is pinned, nor what is quarantined, so that the
 /// verdict on its bytes stands. Answers `{"purged": true, "affected": [mxc]}`.
 pub(super) async fn purge(context: Context<'_>, selection: &Selection<'_>) -> Answer {
     let filter = MediaFilter { created_before: before(context)?, ..spared(selected(selection)?) };
-    let removed = context.service.repository.purge().run(&filter).await?;
+    // The answer names all of it.
+    let removed = context.service.repository.purge().run(&filter, usize::MAX).await?;
     let affected: Vec<String> = removed.mxcs.iter().map(ToString::to_string).collect();
     Ok(respond::json(StatusCode::OK, &json!({ "purged": true, "affected": affected })))
 }
@@ -42,11 +43,11 @@ pub(super) async fn purge_remote(context: Context<'_>) -> Answer {
         created_before: Some(before),
         ..spared(MediaFilter::default())
     };
-    let removed = context.service.repository.purge().run(&filter).await?;
-    Ok(total(removed.mxcs.len()))
+    let removed = context.service.repository.purge().run(&filter, 0).await?;
+    Ok(total(removed.media))
 }
 
-fn total(removed: usize) -> Response<MediaBody> {
+fn total(removed: u64) -> Response<MediaBody> {
     respond::json(StatusCode::OK, &json!({ "total_removed": removed }))
 }
 
