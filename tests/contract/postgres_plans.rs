@@ -27,7 +27,7 @@ const FILL: &str = "
     SELECT 's' || n % 500 || '.example', 'm' || n, b.id, 'image/png', '@u' || n % 1000 || ':example.org', n, false,
         CASE WHEN n % 20 = 0 THEN n END
     FROM generate_series(1, 20000) n JOIN mmr.blobs b ON b.key = 'fill/' || n;
-    INSERT INTO mmr.thumbnails SELECT id, 32, 32, 'crop', false, id, 'image/png', 32, 32, id FROM mmr.blobs;
+    INSERT INTO mmr.thumbnails SELECT id, 32, 32, 'crop', 'still', id, 'image/png', 32, 32, id FROM mmr.blobs;
     INSERT INTO mmr.reservations
     SELECT 'r.example', 'r' || n, '@r' || n % 1000 || ':r.example', n, n FROM generate_series(1, 20000) n;
     INSERT INTO mmr.garbage SELECT 'main', 'old/' || n, n FROM generate_series(1, 20000) n;
