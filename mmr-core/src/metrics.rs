@@ -35,6 +35,7 @@ pub(crate) fn rendered(method: &'static str) {
 
 /// Something happened to a process that renders: `started`, `crashed`, or `killed` for taking too long or because nobody
 /// waited any more.
+#[cfg(feature = "workers")]
 pub(crate) fn worker(event: &'static str) {
     counter!(WORKERS, "event" => event).increment(1);
 }

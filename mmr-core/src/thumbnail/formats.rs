@@ -1,6 +1,6 @@
 //! The formats that this build can render.
 //!
-//! A format is a [`Renderer`] in a module of its own and a line in [`renderers`].
+//! A family of formats is a [`Renderer`], and each picture format a line in [`pictures`].
 
 use std::sync::Arc;
 
@@ -9,12 +9,31 @@ use super::Renderer;
 #[cfg(feature = "images")]
 mod still;
 
-/// All renderers of this build, in the order in which they are asked. Empty without the `images` feature.
+/// All renderers of this build in safe Rust, in the order in which they are asked. Empty without the `images` feature.
 #[must_use]
 pub fn renderers() -> Vec<Arc<dyn Renderer>> {
     let all: &[fn() -> Arc<dyn Renderer>] = &[
         #[cfg(feature = "images")]
-        || Arc::new(still::StillImages),
+        || Arc::new(still::StillImages::new(pictures())),
+    ];
+    all.iter().map(|new| new()).collect()
+}
+
+/// All renderers of this build, those that are not in safe Rust first. For a [worker](super::worker), which they cannot
+/// leave.
+#[must_use]
+#[cfg(feature = "native")]
+pub fn native_renderers() -> Vec<Arc<dyn Renderer>> {
+    renderers()
+}
+
+#[cfg(feature = "images")]
+fn pictures() -> Vec<Box<dyn still::Format>> {
+    let all: &[fn() -> Box<dyn still::Format>] = &[
+        || Box::new(still::Jpeg),
+        || Box::new(still::Png),
+        || Box::new(still::Gif),
+        || Box::new(still::WebP),
     ];
     all.iter().map(|new| new()).collect()
 }

@@ -9,7 +9,7 @@
 //! use mmr_core::thumbnail::{RenderLimits, RenderPool, formats, worker::{self, WorkerCommand, Workers}};
 //!
 //! if std::env::args().nth(1).as_deref() == Some("render-worker") {
-//!     return worker::run(&formats::renderers());
+//!     return worker::run(&formats::native_renderers());
 //! }
 //! let limits = RenderLimits::default();
 //! let command = WorkerCommand::this_program(["render-worker"]);

@@ -6,6 +6,6 @@ use anyhow::Context as _;
 use mmr_core::thumbnail::{formats, worker};
 
 pub(super) fn run() -> anyhow::Result<ExitCode> {
-    worker::run(&formats::renderers()).context("the server is gone")?;
+    worker::run(&formats::native_renderers()).context("the server is gone")?;
     Ok(ExitCode::SUCCESS)
 }

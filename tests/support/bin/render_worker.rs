@@ -24,7 +24,7 @@ fn main() -> io::Result<()> {
         return tell(&lie);
     }
     let mut renderers: Vec<Arc<dyn Renderer>> = vec![Arc::new(Mischief)];
-    renderers.extend(formats::renderers());
+    renderers.extend(formats::native_renderers());
     worker::run(&renderers)
 }
 

@@ -1,4 +1,4 @@
-//! Still thumbnails of JPEG, PNG, GIF and WebP.
+//! Still thumbnails of pictures.
 //!
 //! The output is JPEG for JPEG sources and for WebP without transparency, PNG for everything else. Of an
 //! animation one frame is shown, even where an animated thumbnail was allowed: animated output does not
@@ -11,79 +11,70 @@ mod source;
 mod steps;
 mod webp;
 
+use std::fmt;
+
 use image::ImageError;
 use image::metadata::Orientation;
 
-use self::steps::Pixels;
+pub(super) use self::{gif::Gif, jpeg::Jpeg, png::Png, steps::Pixels, webp::WebP};
 use crate::policy::ThumbnailPolicy;
 use crate::thumbnail::geometry::{self, Placement};
 use crate::thumbnail::render::{Prepared, RenderError, RenderTask, Rendered, Renderer, Work};
 use crate::types::{Size, ThumbnailSpec, Variant};
 
-/// Renders JPEG, PNG, GIF and WebP.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct StillImages;
+/// Renders pictures.
+#[derive(Debug)]
+pub(super) struct StillImages(Vec<Box<dyn Format>>);
+
+impl StillImages {
+    /// Asks these formats, in their order.
+    pub(super) fn new(formats: Vec<Box<dyn Format>>) -> Self {
+        Self(formats)
+    }
+}
 
 impl Renderer for StillImages {
     fn prepare(&self, task: &RenderTask) -> Option<Result<Prepared, RenderError>> {
-        let format = Format::sniff(&task.source)?;
+        let format = self.0.iter().find(|format| format.is(&task.source))?;
         Some(format.open(task).and_then(|header| plan(header, task)))
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Jpeg,
-    Png,
-    Gif,
-    WebP,
-}
+/// A format of pictures.
+pub(super) trait Format: fmt::Debug + Send + Sync + 'static {
+    /// Whether these bytes begin like this format.
+    fn is(&self, source: &[u8]) -> bool;
 
-impl Format {
-    fn sniff(source: &[u8]) -> Option<Self> {
-        match source {
-            [0xFF, 0xD8, 0xFF, ..] => Some(Self::Jpeg),
-            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Some(Self::Png),
-            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Self::Gif),
-            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::WebP),
-            _ => None,
-        }
-    }
-
-    fn open(self, task: &RenderTask) -> Result<Header, RenderError> {
-        match self {
-            Self::Jpeg => jpeg::open(task),
-            Self::Png => png::open(task),
-            Self::Gif => gif::open(task),
-            Self::WebP => webp::open(task),
-        }
-    }
+    /// Reads the header, under the rules of [`Renderer::prepare`].
+    fn open(&self, task: &RenderTask) -> Result<Header, RenderError>;
 }
 
 /// What a codec says about a source after reading its header.
-struct Header {
+pub(super) struct Header {
     /// The type found in the bytes.
-    content_type: &'static str,
+    pub(super) content_type: &'static str,
     /// Width and height as stored, before `orientation`.
-    size: Size,
+    pub(super) size: Size,
     /// The most pixels that any part of the source asks for.
-    pixels: u64,
+    pub(super) pixels: u64,
     /// How the stored pixels must be turned to be upright.
-    orientation: Orientation,
+    pub(super) orientation: Orientation,
     /// Embedded colour profile, as it is.
-    icc: Option<Vec<u8>>,
+    pub(super) icc: Option<Vec<u8>>,
     /// Whether the source has more than one frame.
-    animated: bool,
+    pub(super) animated: bool,
     /// Whether an opaque thumbnail becomes a JPEG.
-    jpeg_if_opaque: bool,
+    pub(super) jpeg_if_opaque: bool,
     /// Bytes that decoding takes, decoded pixels included.
-    decode_bytes: u64,
+    pub(super) decode_bytes: u64,
     /// See [`Work::at_worst_bytes`].
-    at_worst_bytes: u64,
-    decode: Decode,
+    pub(super) at_worst_bytes: u64,
+    pub(super) decode: Decode,
 }
 
-type Decode = Box<dyn FnOnce() -> Result<Pixels, RenderError> + Send>;
+/// Decodes the picture, at any size not smaller than the one given in either direction; in full where the picture is
+/// smaller itself. Before `orientation`, as [`Header::size`].
+pub(super) type Decode = Box<dyn FnOnce(Size) -> Result<Pixels, RenderError> + Send>;
 
 impl Header {
     /// Width and height as shown.
@@ -118,7 +109,7 @@ fn plan(header: Header, task: &RenderTask) -> Result<Prepared, RenderError> {
     let cancelled = cancelled.clone();
     let run = move || {
         let original = header.original();
-        let decoded = (header.decode)()?;
+        let decoded = (header.decode)(header.size)?;
         let mut rendered = Vec::with_capacity(plans.len());
         for plan in plans {
             if cancelled.get() {

@@ -6,7 +6,7 @@ use image::{AnimationDecoder, ImageDecoder, Limits};
 
 use super::source::SourceReader;
 use super::steps::Pixels;
-use super::{Header, into_render_error, steps};
+use super::{Format, Header, into_render_error, steps};
 use crate::thumbnail::render::{Cancelled, RenderError, RenderTask};
 use crate::types::Size;
 
@@ -16,7 +16,20 @@ const STILL_FRAME_PIXELS: u64 = 64_000_000;
 
 const CHANNELS: u64 = 4;
 
-pub(super) fn open(task: &RenderTask) -> Result<Header, RenderError> {
+#[derive(Clone, Copy, Debug)]
+pub(in crate::thumbnail::formats) struct Gif;
+
+impl Format for Gif {
+    fn is(&self, source: &[u8]) -> bool {
+        matches!(source, [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..])
+    }
+
+    fn open(&self, task: &RenderTask) -> Result<Header, RenderError> {
+        open(task)
+    }
+}
+
+fn open(task: &RenderTask) -> Result<Header, RenderError> {
     let mut decoder = GifDecoder::new(SourceReader::new(task)).map_err(into_render_error)?;
     let (width, height) = decoder.dimensions();
     let size = Size::new(width, height);
@@ -43,7 +56,7 @@ pub(super) fn open(task: &RenderTask) -> Result<Header, RenderError> {
         decode_bytes: allocated + if index == 0 { canvas } else { 2 * canvas },
         at_worst_bytes: 0,
         decode: Box::new(
-            move || {
+            move |_| {
                 if index == 0 { steps::decode(decoder) } else { draw(decoder, index, &cancelled) }
             },
         ),

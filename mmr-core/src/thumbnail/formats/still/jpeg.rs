@@ -5,11 +5,24 @@ use image::codecs::jpeg::JpegDecoder;
 use image::metadata::Orientation;
 
 use super::source::SourceReader;
-use super::{Header, into_render_error, steps};
+use super::{Format, Header, into_render_error, steps};
 use crate::thumbnail::render::{RenderError, RenderTask};
 use crate::types::Size;
 
-pub(super) fn open(task: &RenderTask) -> Result<Header, RenderError> {
+#[derive(Clone, Copy, Debug)]
+pub(in crate::thumbnail::formats) struct Jpeg;
+
+impl Format for Jpeg {
+    fn is(&self, source: &[u8]) -> bool {
+        matches!(source, [0xFF, 0xD8, 0xFF, ..])
+    }
+
+    fn open(&self, task: &RenderTask) -> Result<Header, RenderError> {
+        open(task)
+    }
+}
+
+fn open(task: &RenderTask) -> Result<Header, RenderError> {
     let mut decoder = JpegDecoder::new(SourceReader::new(task)).map_err(into_render_error)?;
     let (width, height) = decoder.dimensions();
     let size = Size::new(width, height);
@@ -27,7 +40,7 @@ pub(super) fn open(task: &RenderTask) -> Result<Header, RenderError> {
         jpeg_if_opaque: true,
         decode_bytes,
         at_worst_bytes: 0,
-        decode: Box::new(move || steps::decode(decoder)),
+        decode: Box::new(move |_| steps::decode(decoder)),
     })
 }
 

@@ -5,14 +5,27 @@ use image::metadata::Orientation;
 use image::{ImageDecoder, Limits};
 
 use super::source::SourceReader;
-use super::{Header, into_render_error, steps};
+use super::{Format, Header, into_render_error, steps};
 use crate::thumbnail::render::{RenderError, RenderTask};
 use crate::types::Size;
 
 /// Most that a colour profile may become when it is decompressed.
 const PROFILE_BYTES: u64 = 4 * 1024 * 1024;
 
-pub(super) fn open(task: &RenderTask) -> Result<Header, RenderError> {
+#[derive(Clone, Copy, Debug)]
+pub(in crate::thumbnail::formats) struct Png;
+
+impl Format for Png {
+    fn is(&self, source: &[u8]) -> bool {
+        matches!(source, [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..])
+    }
+
+    fn open(&self, task: &RenderTask) -> Result<Header, RenderError> {
+        open(task)
+    }
+}
+
+fn open(task: &RenderTask) -> Result<Header, RenderError> {
     let mut limits = Limits::no_limits();
     // Everything in front of the pixels: chunks are read into a buffer, and texts copied out of it. The
     // decoder also counts one row, so that pictures millions of pixels wide are refused here.
@@ -36,6 +49,6 @@ pub(super) fn open(task: &RenderTask) -> Result<Header, RenderError> {
         jpeg_if_opaque: false,
         decode_bytes,
         at_worst_bytes: 0,
-        decode: Box::new(move || steps::decode(decoder)),
+        decode: Box::new(move |_| steps::decode(decoder)),
     })
 }

@@ -8,7 +8,7 @@ use crate::thumbnail::render::{Cancelled, RenderTask};
 
 /// Reads a source without copying it, until nobody waits for the thumbnail any more. This ends an abandoned
 /// decoding in the middle, whatever the decoder.
-pub(super) struct SourceReader {
+pub(in crate::thumbnail::formats) struct SourceReader {
     bytes: Cursor<Bytes>,
     cancelled: Cancelled,
 }
@@ -17,7 +17,7 @@ pub(super) struct SourceReader {
 const STRIDE: usize = 64 * 1024;
 
 impl SourceReader {
-    pub(super) fn new(task: &RenderTask) -> Self {
+    pub(in crate::thumbnail::formats) fn new(task: &RenderTask) -> Self {
         Self { bytes: Cursor::new(task.source.clone()), cancelled: task.cancelled.clone() }
     }
 

@@ -20,7 +20,7 @@ const MAX_PROFILE_BYTES: usize = 256 * 1024;
 
 /// Channels of a pixel, 8 bits each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Layout {
+pub(in crate::thumbnail::formats) enum Layout {
     Grey,
     GreyAlpha,
     Rgb,
@@ -49,15 +49,20 @@ impl Layout {
 
 /// A picture in memory.
 #[derive(Clone, Debug)]
-pub(super) struct Pixels {
+pub(in crate::thumbnail::formats) struct Pixels {
     data: Vec<u8>,
     size: Size,
     layout: Layout,
 }
 
 impl Pixels {
-    pub(super) fn rgba(data: Vec<u8>, size: Size) -> Self {
-        Self { data, size, layout: Layout::Rgba }
+    /// As many bytes as pixels times channels.
+    pub(in crate::thumbnail::formats) const fn new(data: Vec<u8>, size: Size, layout: Layout) -> Self {
+        Self { data, size, layout }
+    }
+
+    pub(super) const fn rgba(data: Vec<u8>, size: Size) -> Self {
+        Self::new(data, size, Layout::Rgba)
     }
 
     pub(super) const fn has_alpha(&self) -> bool {

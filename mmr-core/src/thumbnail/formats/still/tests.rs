@@ -3,11 +3,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use image::{ImageDecoder, ImageFormat, RgbaImage};
 
+use super::super::pictures;
 use super::StillImages;
 use crate::testing::images::{self, CORNERS};
 use crate::thumbnail::render::{Cancelled, Prepared, RenderError, RenderTask, Rendered, Renderer, Work};
 use crate::thumbnail::{RenderLimits, RenderPool, ThumbnailPolicy};
 use crate::types::{Method, Size, ThumbnailSpec, Variant};
+
+fn still_images() -> StillImages {
+    StillImages::new(pictures())
+}
 
 fn policy() -> ThumbnailPolicy {
     let types = ["image/jpeg", "image/png", "image/gif", "image/webp"].map(str::to_owned).to_vec();
@@ -401,13 +406,13 @@ async fn frames_larger_than_their_canvas_count_as_the_pixels_they_are() {
 fn a_frame_larger_than_its_canvas_is_booked_in_full() {
     let mut task = task(images::gif_with_frame_larger_than_canvas(200));
     task.specs = vec![still(4, 4, Method::Scale)];
-    let Some(Ok(Prepared::Work(work))) = StillImages.prepare(&task) else { panic!("no work") };
+    let Some(Ok(Prepared::Work(work))) = still_images().prepare(&task) else { panic!("no work") };
     assert!(work.required_bytes >= 200 * 200 * 4, "{work:?}");
 }
 
 #[test]
 fn a_progressive_jpeg_is_booked_with_its_coefficients() {
-    let booked = |source| match StillImages.prepare(&task(source)) {
+    let booked = |source| match still_images().prepare(&task(source)) {
         Some(Ok(Prepared::Work(work))) => work.required_bytes,
         other => panic!("{other:?}"),
     };
@@ -461,7 +466,7 @@ fn decoding_ends_once_nobody_waits() {
     ];
     for source in sources {
         let task = task(source);
-        let Some(Ok(Prepared::Work(Work { run, .. }))) = StillImages.prepare(&task) else {
+        let Some(Ok(Prepared::Work(Work { run, .. }))) = still_images().prepare(&task) else {
             panic!("no work");
         };
         task.cancelled.set();
@@ -545,7 +550,7 @@ fn a_sniffed_type_is_one_that_the_encoder_of_the_fixture_meant() {
         (images::lossy_webp(), ImageFormat::WebP),
     ] {
         assert_eq!(image::guess_format(&source).unwrap(), format);
-        let Some(Ok(Prepared::Done(done))) = StillImages.prepare(&task(source)) else {
+        let Some(Ok(Prepared::Done(done))) = still_images().prepare(&task(source)) else {
             panic!("{format:?} is not recognised");
         };
         let [Rendered::Original { content_type, .. }] = done[..] else { panic!("{done:?}") };

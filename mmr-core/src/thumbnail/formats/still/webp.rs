@@ -5,11 +5,24 @@ use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
 
 use super::source::SourceReader;
-use super::{Header, into_render_error, steps};
+use super::{Format, Header, into_render_error, steps};
 use crate::thumbnail::render::{RenderError, RenderTask};
 use crate::types::Size;
 
-pub(super) fn open(task: &RenderTask) -> Result<Header, RenderError> {
+#[derive(Clone, Copy, Debug)]
+pub(in crate::thumbnail::formats) struct WebP;
+
+impl Format for WebP {
+    fn is(&self, source: &[u8]) -> bool {
+        matches!(source, [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..])
+    }
+
+    fn open(&self, task: &RenderTask) -> Result<Header, RenderError> {
+        open(task)
+    }
+}
+
+fn open(task: &RenderTask) -> Result<Header, RenderError> {
     let outline = Outline::of(&task.source);
     let decoder = WebPDecoder::new(SourceReader::new(task)).map_err(into_render_error)?;
     let (width, height) = decoder.dimensions();
@@ -31,7 +44,7 @@ pub(super) fn open(task: &RenderTask) -> Result<Header, RenderError> {
         jpeg_if_opaque: true,
         decode_bytes,
         at_worst_bytes: outline.prefix_code_bytes(),
-        decode: Box::new(move || steps::decode(decoder)),
+        decode: Box::new(move |_| steps::decode(decoder)),
     })
 }
 
