@@ -6,6 +6,8 @@
 #![expect(clippy::missing_panics_doc, reason = "fixtures panic only where they are wrong themselves")]
 
 mod containers;
+pub mod golden;
+pub mod hostile;
 mod png;
 
 use bytes::Bytes;
