@@ -6,6 +6,7 @@
 
 mod gif;
 mod jpeg;
+mod ladder;
 mod png;
 mod source;
 mod steps;
@@ -19,7 +20,7 @@ use image::metadata::Orientation;
 pub(super) use self::{gif::Gif, jpeg::Jpeg, png::Png, steps::Pixels, webp::WebP};
 use crate::policy::ThumbnailPolicy;
 use crate::thumbnail::geometry::{self, Placement};
-use crate::thumbnail::render::{Prepared, RenderError, RenderTask, Rendered, Renderer, Work};
+use crate::thumbnail::render::{Cancelled, Prepared, RenderError, RenderTask, Rendered, Renderer, Work};
 use crate::types::{Size, ThumbnailSpec, Variant};
 
 /// Renders pictures.
@@ -74,6 +75,9 @@ pub(super) struct Header {
 
 /// Decodes the picture, at any size not smaller than the one given in either direction; in full where the picture is
 /// smaller itself. Before `orientation`, as [`Header::size`].
+///
+/// At the size given, the largest thumbnail has a pixel for each pixel. A decoder that cannot scale as well as Lanczos
+/// resampling leaves room.
 pub(super) type Decode = Box<dyn FnOnce(Size) -> Result<Pixels, RenderError> + Send>;
 
 impl Header {
@@ -98,37 +102,58 @@ fn plan(header: Header, task: &RenderTask) -> Result<Prepared, RenderError> {
         return Ok(Prepared::Done(plans.iter().map(|_| header.original()).collect()));
     }
 
+    let placements: Vec<Placement> = plans.iter().filter_map(|plan| plan.placement(&header)).collect();
     let pixels = header.pixels;
-    let resize_bytes = |plan: &Plan| match plan {
-        Plan::Original => 0,
-        Plan::Place(placement) => steps::resize_bytes(placement),
-    };
-    let required_bytes =
-        plans.iter().fold(header.decode_bytes, |sum, plan| sum.saturating_add(resize_bytes(plan)));
+    let required_bytes = header.decode_bytes.saturating_add(steps::resize_bytes(&placements));
     let at_worst_bytes = header.at_worst_bytes;
     let cancelled = cancelled.clone();
     let run = move || {
         let original = header.original();
-        let decoded = (header.decode)(header.size)?;
-        let mut rendered = Vec::with_capacity(plans.len());
-        for plan in plans {
-            if cancelled.get() {
-                return Err(RenderError::Deadline);
-            }
-            rendered.push(match plan {
-                Plan::Original => original.clone(),
-                Plan::Place(placement) => finish(
-                    decoded.clone(),
-                    &placement,
-                    header.orientation,
-                    header.icc.clone(),
-                    header.jpeg_if_opaque,
-                )?,
-            });
-        }
-        Ok(rendered)
+        let mut made = make(header, &placements, &cancelled)?.into_iter();
+        let missing = || RenderError::encode("a thumbnail was not made");
+        plans
+            .into_iter()
+            .map(|plan| match plan {
+                Plan::Original => Ok(original.clone()),
+                Plan::Place(_) => made.next().flatten().ok_or_else(missing),
+            })
+            .collect()
     };
     Ok(Prepared::Work(Work { pixels, required_bytes, at_worst_bytes, run: Box::new(run) }))
+}
+
+/// Makes all thumbnails from one decoding, in the order of the placements.
+fn make(
+    header: Header,
+    placements: &[Placement],
+    cancelled: &Cancelled,
+) -> Result<Vec<Option<Rendered>>, RenderError> {
+    let Header { size, orientation, icc, jpeg_if_opaque, decode, .. } = header;
+    let mut decoded = decode(ladder::needed(size, placements))?;
+    let mut shrinker = steps::Shrinker::default();
+    let mut weighted = None;
+    let mut kept: Vec<Option<Pixels>> = vec![None; placements.len()];
+    let mut made = vec![None; placements.len()];
+    for rung in ladder::rungs(size, decoded.size(), placements) {
+        if cancelled.get() {
+            return Err(RenderError::Deadline);
+        }
+        let size = placements[rung.index].size;
+        let resampled = rung.from.is_some() || !rung.area.is(size);
+        if resampled && weighted.is_none() {
+            weighted = Some(decoded.weight_by_alpha()?);
+        }
+        let source = rung.from.and_then(|from| kept[from].as_ref()).unwrap_or(&decoded);
+        let mut shown = shrinker.shrink(source, rung.area, size)?;
+        if rung.kept {
+            kept[rung.index] = Some(shown.clone());
+        }
+        if resampled && weighted == Some(true) {
+            shown.unweight()?;
+        }
+        made[rung.index] = Some(finish(shown, orientation, icc.clone(), jpeg_if_opaque)?);
+    }
+    Ok(made)
 }
 
 /// What becomes of one spec.
@@ -139,6 +164,16 @@ enum Plan {
 }
 
 impl Plan {
+    /// What to show of the picture as it is stored.
+    fn placement(&self, header: &Header) -> Option<Placement> {
+        let Self::Place(Placement { region, size }) = *self else { return None };
+        Some(if steps::transposes(header.orientation) {
+            Placement { region: region.transposed(), size: size.transposed() }
+        } else {
+            Placement { region, size }
+        })
+    }
+
     fn of(header: &Header, spec: &ThumbnailSpec, source_bytes: u64, policy: &ThumbnailPolicy) -> Self {
         let upright = header.upright();
         let may_move = spec.variant == Variant::Animated && source_bytes <= policy.max_animate_bytes;
@@ -164,22 +199,13 @@ fn admit(header: &Header, policy: &ThumbnailPolicy) -> Result<(), RenderError> {
     if pixels > limit { Err(RenderError::TooManyPixels { pixels, limit }) } else { Ok(()) }
 }
 
-/// The pipeline after decoding. The placement counts in upright pixels; the picture is turned last, when it
-/// is small, which gives the same result as turning it first.
+/// From resized pixels to a thumbnail. They are turned now that they are few.
 fn finish(
-    decoded: Pixels,
-    placement: &Placement,
+    resized: Pixels,
     orientation: Orientation,
     icc: Option<Vec<u8>>,
     jpeg_if_opaque: bool,
 ) -> Result<Rendered, RenderError> {
-    let Placement { region, size } = *placement;
-    let (region, size) = if steps::transposes(orientation) {
-        (region.transposed(), size.transposed())
-    } else {
-        (region, size)
-    };
-    let resized = steps::resize(decoded, region, size)?;
     let upright = steps::turn(resized, orientation)?;
     let shown = steps::drop_needless_alpha(upright);
     let icc = icc.filter(|profile| steps::profile_fits(profile, &shown));

@@ -1,6 +1,6 @@
 //! The steps from decoded pixels to an encoded thumbnail, one function each.
 
-use fast_image_resize::images::Image;
+use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{MulDiv, PixelType, ResizeOptions, Resizer};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::metadata::Orientation;
@@ -8,7 +8,8 @@ use image::{ColorType, DynamicImage, ExtendedColorType, ImageBuffer, ImageDecode
 use jpeg_encoder::SamplingFactor;
 
 use super::into_render_error;
-use crate::thumbnail::geometry::{Placement, Rect};
+use super::ladder::Area;
+use crate::thumbnail::geometry::Placement;
 use crate::thumbnail::render::{RenderError, Rendered};
 use crate::types::Size;
 
@@ -68,6 +69,10 @@ impl Pixels {
     pub(super) const fn has_alpha(&self) -> bool {
         matches!(self.layout, Layout::GreyAlpha | Layout::Rgba)
     }
+
+    pub(super) const fn size(&self) -> Size {
+        self.size
+    }
 }
 
 /// Reads all pixels of an opened decoder.
@@ -103,46 +108,85 @@ fn narrow(data: &mut Vec<u8>) {
         data[i] = u8::try_from((u32::from(wide) + 128) / 257).unwrap_or(u8::MAX);
     }
     data.truncate(len);
+    data.shrink_to_fit();
 }
 
-/// Cuts `region` out and brings it to `size`.
-///
-/// Transparent pixels have no say in the colour of their neighbours: colours are weighted by alpha, and the
-/// weight taken out again afterwards.
-pub(super) fn resize(pixels: Pixels, region: Rect, size: Size) -> Result<Pixels, RenderError> {
-    if region.size == pixels.size && size == pixels.size {
-        return Ok(pixels);
+/// Cuts pictures out of others and resamples them. Keeps its working memory from one to the next.
+#[derive(Default)]
+pub(super) struct Shrinker(Resizer);
+
+impl Shrinker {
+    /// Brings the part `area` of a picture to `size`, with Lanczos3.
+    ///
+    /// Transparent pixels have no say in the colour of their neighbours where the source was
+    /// [weighted](Pixels::weight_by_alpha).
+    pub(super) fn shrink(&mut self, source: &Pixels, area: Area, size: Size) -> Result<Pixels, RenderError> {
+        let kind = source.layout.pixel_type();
+        let Size { width, height } = source.size;
+        let view = ImageRef::new(width, height, &source.data, kind).map_err(RenderError::decode)?;
+        let mut resized = Image::new(size.width, size.height, kind);
+        let Area { left, top, width, height } = area;
+        let options = ResizeOptions::new().crop(left, top, width, height).use_alpha(false);
+        self.0.resize(&view, &mut resized, &options).map_err(RenderError::decode)?;
+        Ok(Pixels { data: resized.into_vec(), size, layout: source.layout })
     }
-    let weighted = pixels.has_alpha() && region.size != size;
-    let Pixels { data, size: Size { width, height }, layout } = pixels;
-    let kind = layout.pixel_type();
-    let mut source = Image::from_vec_u8(width, height, data, kind).map_err(RenderError::decode)?;
-    let alpha = MulDiv::new();
-    if weighted {
-        alpha.multiply_alpha_inplace(&mut source).map_err(RenderError::decode)?;
-    }
-    let mut resized = Image::new(size.width, size.height, kind);
-    let (left, top) = (f64::from(region.left), f64::from(region.top));
-    let (width, height) = (f64::from(region.size.width), f64::from(region.size.height));
-    // Lanczos3 is the default. `use_alpha` would do the weighting, in a copy of the whole source.
-    let options = ResizeOptions::new().crop(left, top, width, height).use_alpha(false);
-    Resizer::new().resize(&source, &mut resized, &options).map_err(RenderError::decode)?;
-    if weighted {
-        alpha.divide_alpha_inplace(&mut resized).map_err(RenderError::decode)?;
-    }
-    Ok(Pixels { data: resized.into_vec(), size, layout })
 }
 
-/// An upper bound of what everything after decoding allocates.
-pub(super) fn resize_bytes(placement: &Placement) -> u64 {
+impl Pixels {
+    /// Multiplies colours by alpha, in place. True where that is needed: some pixel is not opaque.
+    pub(super) fn weight_by_alpha(&mut self) -> Result<bool, RenderError> {
+        let needed = self.has_alpha() && !self.is_opaque();
+        if needed {
+            self.change(|image| MulDiv::new().multiply_alpha_inplace(image).map_err(RenderError::decode))?;
+        }
+        Ok(needed)
+    }
+
+    /// Takes the weight out again.
+    pub(super) fn unweight(&mut self) -> Result<(), RenderError> {
+        self.change(|image| MulDiv::new().divide_alpha_inplace(image).map_err(RenderError::decode))
+    }
+
+    fn change(
+        &mut self,
+        with: impl FnOnce(&mut Image<'_>) -> Result<(), RenderError>,
+    ) -> Result<(), RenderError> {
+        let Size { width, height } = self.size;
+        let kind = self.layout.pixel_type();
+        let mut image =
+            Image::from_slice_u8(width, height, &mut self.data, kind).map_err(RenderError::decode)?;
+        with(&mut image)
+    }
+
+    /// Whether no pixel is transparent.
+    fn is_opaque(&self) -> bool {
+        let alpha = self.layout.channels() - 1;
+        !self.has_alpha() || self.data.chunks_exact(alpha + 1).all(|pixel| pixel.get(alpha) == Some(&u8::MAX))
+    }
+}
+
+/// An upper bound of what everything after decoding allocates: thumbnails are made one after the other, and
+/// stay where smaller ones are made from them.
+pub(super) fn resize_bytes(placements: &[Placement]) -> u64 {
+    let working = placements.iter().map(working_bytes).max().unwrap_or(0);
+    let kept: u64 = placements.iter().map(|placement| placement.size.area() * KEPT_BYTES).sum();
+    working.saturating_add(kept)
+}
+
+const CHANNELS: u64 = 4;
+
+/// Of each pixel of a thumbnail: itself, and encoded.
+const KEPT_BYTES: u64 = 2 * CHANNELS;
+
+/// What making one thumbnail takes besides.
+fn working_bytes(placement: &Placement) -> u64 {
     /// Filter weights: 64-bit floats first, then integers.
     const WEIGHT_BYTES: u64 = 20;
-    /// The thumbnail, the same turned, and encoded.
-    const COPIES: u64 = 3;
-    const CHANNELS: u64 = 4;
+    /// The thumbnail, and the same turned.
+    const COPIES: u64 = 2;
     let Placement { region, size } = placement;
     let (source_sides, sides) = (sum_of_sides(region.size), sum_of_sides(*size));
-    // Rows first, so all of the source's rows at the width of the thumbnail; or columns, when it is turned.
+    // Rows first, so all of the source's rows at the width of the thumbnail; or columns first.
     let (across, down) =
         (Size::new(size.width, region.size.height), Size::new(region.size.width, size.height));
     let between = across.area().max(down.area());
@@ -186,6 +230,9 @@ pub(super) fn turn(pixels: Pixels, orientation: Orientation) -> Result<Pixels, R
 
 /// Leaves the alpha channel out where every pixel is opaque.
 pub(super) fn drop_needless_alpha(pixels: Pixels) -> Pixels {
+    if !pixels.is_opaque() {
+        return pixels;
+    }
     let Pixels { mut data, size, layout } = pixels;
     let channels = layout.channels();
     let opaque = match layout {
@@ -193,9 +240,6 @@ pub(super) fn drop_needless_alpha(pixels: Pixels) -> Pixels {
         Layout::GreyAlpha => Layout::Grey,
         Layout::Rgba => Layout::Rgb,
     };
-    if data.chunks_exact(channels).any(|pixel| pixel.last() != Some(&u8::MAX)) {
-        return Pixels { data, size, layout };
-    }
     let mut index = 0;
     data.retain(|_| {
         index += 1;
