@@ -1,23 +1,15 @@
-//! The steps from decoded pixels to an encoded thumbnail, one function each.
+//! The steps from decoded pixels to those of a thumbnail, one function each.
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{MulDiv, PixelType, ResizeOptions, Resizer};
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::metadata::Orientation;
-use image::{ColorType, DynamicImage, ExtendedColorType, ImageBuffer, ImageDecoder, ImageEncoder};
-use jpeg_encoder::SamplingFactor;
+use image::{ColorType, DynamicImage, ImageBuffer, ImageDecoder};
 
 use super::into_render_error;
 use super::ladder::Area;
 use crate::thumbnail::geometry::Placement;
-use crate::thumbnail::render::{RenderError, Rendered};
+use crate::thumbnail::render::RenderError;
 use crate::types::Size;
-
-/// Quality of JPEG thumbnails; what Synapse uses.
-const JPEG_QUALITY: u8 = 80;
-
-/// Larger colour profiles are left out: they would outweigh the thumbnail many times.
-const MAX_PROFILE_BYTES: usize = 256 * 1024;
 
 /// Channels of a pixel, 8 bits each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +21,7 @@ pub(in crate::thumbnail::formats) enum Layout {
 }
 
 impl Layout {
-    const fn channels(self) -> usize {
+    pub(in crate::thumbnail::formats) const fn channels(self) -> usize {
         match self {
             Self::Grey => 1,
             Self::GreyAlpha => 2,
@@ -70,8 +62,21 @@ impl Pixels {
         matches!(self.layout, Layout::GreyAlpha | Layout::Rgba)
     }
 
-    pub(super) const fn size(&self) -> Size {
+    pub(in crate::thumbnail::formats) const fn size(&self) -> Size {
         self.size
+    }
+
+    pub(in crate::thumbnail::formats) const fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    pub(in crate::thumbnail::formats) fn bytes(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// As many bytes as before.
+    pub(super) fn replace(&mut self, data: Vec<u8>) {
+        self.data = data;
     }
 }
 
@@ -182,8 +187,10 @@ const KEPT_BYTES: u64 = 2 * CHANNELS;
 fn working_bytes(placement: &Placement) -> u64 {
     /// Filter weights: 64-bit floats first, then integers.
     const WEIGHT_BYTES: u64 = 20;
-    /// The thumbnail, and the same turned.
-    const COPIES: u64 = 2;
+    /// The thumbnail, the same turned or in other colours, and what encoders take.
+    const COPIES: u64 = 5;
+    /// Tables of encoders.
+    const TABLES: u64 = 1024 * 1024;
     let Placement { region, size } = placement;
     let (source_sides, sides) = (sum_of_sides(region.size), sum_of_sides(*size));
     // Rows first, so all of the source's rows at the width of the thumbnail; or columns first.
@@ -192,7 +199,7 @@ fn working_bytes(placement: &Placement) -> u64 {
     let between = across.area().max(down.area());
     // A Lanczos3 window is six source pixels per pixel of the thumbnail.
     let weights = 6 * source_sides + 3 * sides;
-    weights * WEIGHT_BYTES + (between + COPIES * size.area()) * CHANNELS
+    weights * WEIGHT_BYTES + (between + COPIES * size.area()) * CHANNELS + TABLES
 }
 
 fn sum_of_sides(size: Size) -> u64 {
@@ -248,56 +255,6 @@ pub(super) fn drop_needless_alpha(pixels: Pixels) -> Pixels {
     Pixels { data, size, layout: opaque }
 }
 
-/// Whether a colour profile describes these pixels and is worth its bytes. Decoders turn CMYK into RGB, so
-/// a profile may be for colours that are no longer there.
-pub(super) fn profile_fits(profile: &[u8], pixels: &Pixels) -> bool {
-    const HEADER_BYTES: usize = 128;
-    let expected = match pixels.layout {
-        Layout::Grey | Layout::GreyAlpha => b"GRAY",
-        Layout::Rgb | Layout::Rgba => b"RGB ",
-    };
-    (HEADER_BYTES..=MAX_PROFILE_BYTES).contains(&profile.len())
-        && profile.get(36..40) == Some(b"acsp")
-        && profile.get(16..20) == Some(expected)
-}
-
-/// JPEG with 4:2:0 subsampling. The pixels have no alpha channel.
-pub(super) fn encode_jpeg(pixels: &Pixels, icc: Option<&[u8]>) -> Result<Rendered, RenderError> {
-    let Size { width, height } = pixels.size;
-    let color = match pixels.layout {
-        Layout::Grey | Layout::GreyAlpha => jpeg_encoder::ColorType::Luma,
-        Layout::Rgb | Layout::Rgba => jpeg_encoder::ColorType::Rgb,
-    };
-    let short = |side: u32| u16::try_from(side).map_err(RenderError::encode);
-    let mut bytes = Vec::new();
-    let mut encoder = jpeg_encoder::Encoder::new(&mut bytes, JPEG_QUALITY);
-    encoder.set_sampling_factor(SamplingFactor::F_2_2);
-    if let Some(icc) = icc {
-        encoder.add_icc_profile(icc).map_err(RenderError::encode)?;
-    }
-    encoder.encode(&pixels.data, short(width)?, short(height)?, color).map_err(RenderError::encode)?;
-    Ok(Rendered::Image { bytes: bytes.into(), content_type: "image/jpeg", width, height })
-}
-
-/// PNG of 8 bits per channel.
-pub(super) fn encode_png(pixels: &Pixels, icc: Option<Vec<u8>>) -> Result<Rendered, RenderError> {
-    let Size { width, height } = pixels.size;
-    let color = match pixels.layout {
-        Layout::Grey => ExtendedColorType::L8,
-        Layout::GreyAlpha => ExtendedColorType::La8,
-        Layout::Rgb => ExtendedColorType::Rgb8,
-        Layout::Rgba => ExtendedColorType::Rgba8,
-    };
-    let mut bytes = Vec::new();
-    let mut encoder =
-        PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive);
-    if let Some(icc) = icc {
-        encoder.set_icc_profile(icc).map_err(RenderError::encode)?;
-    }
-    encoder.write_image(&pixels.data, width, height, color).map_err(RenderError::encode)?;
-    Ok(Rendered::Image { bytes: bytes.into(), content_type: "image/png", width, height })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -322,28 +279,5 @@ mod tests {
     fn alpha_goes_when_every_pixel_is_opaque() {
         let pixels = drop_needless_alpha(Pixels::rgba(vec![1, 2, 3, 255, 4, 5, 6, 255], Size::new(2, 1)));
         assert_eq!((pixels.layout, pixels.data), (Layout::Rgb, vec![1, 2, 3, 4, 5, 6]));
-    }
-
-    fn profile(space: &str, len: usize) -> Vec<u8> {
-        let mut profile = vec![0; len];
-        profile[16..20].copy_from_slice(space.as_bytes());
-        profile[36..40].copy_from_slice(b"acsp");
-        profile
-    }
-
-    #[test]
-    fn a_profile_for_other_colours_does_not_fit() {
-        let rgba = Pixels::rgba(vec![0; 4], Size::new(1, 1));
-        assert!(profile_fits(&profile("RGB ", 128), &rgba));
-        assert!(!profile_fits(&profile("CMYK", 128), &rgba));
-        assert!(!profile_fits(&profile("GRAY", 128), &rgba));
-    }
-
-    #[test]
-    fn a_profile_that_is_none_or_outweighs_the_thumbnail_does_not_fit() {
-        let rgba = Pixels::rgba(vec![0; 4], Size::new(1, 1));
-        assert!(!profile_fits(b"", &rgba));
-        assert!(!profile_fits(&[0; 200], &rgba));
-        assert!(!profile_fits(&profile("RGB ", MAX_PROFILE_BYTES + 1), &rgba));
     }
 }
