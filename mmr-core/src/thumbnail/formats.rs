@@ -43,3 +43,13 @@ fn pictures() -> Vec<Box<dyn still::Format>> {
     ];
     all.iter().map(|new| new()).collect()
 }
+
+/// The sets of renderers that this build has, for tests that hold for all.
+#[cfg(all(test, feature = "images"))]
+fn sets() -> Vec<Vec<Arc<dyn Renderer>>> {
+    vec![
+        renderers(),
+        #[cfg(feature = "native")]
+        native_renderers(),
+    ]
+}
