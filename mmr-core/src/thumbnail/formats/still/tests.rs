@@ -1,3 +1,5 @@
+mod sizes;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
