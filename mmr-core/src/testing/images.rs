@@ -5,10 +5,12 @@
 
 #![expect(clippy::missing_panics_doc, reason = "fixtures panic only where they are wrong themselves")]
 
+mod colour;
 mod containers;
 pub mod golden;
 pub mod hostile;
 mod png;
+mod subsampled;
 
 use bytes::Bytes;
 use image::codecs::gif::GifEncoder;
@@ -16,11 +18,17 @@ use image::codecs::webp::WebPEncoder;
 use image::{Delay, ExtendedColorType, Frame, RgbaImage};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
+pub use self::colour::{
+    broken_profile, display_p3_profile, jpeg_with_profile, linear_grey_profile, srgb_profile,
+    swapped_profile, webp_with_profile,
+};
 use self::containers::{exif, icc, riff_chunk, webp};
 pub use self::png::{
     alpha_png, animated_png, black_png, grey_png, lying_png, opaque_rgba_png, palette_png, photo_png, png,
     png_bomb, png_with_orientation, png_with_profile, png_with_profile_bomb, sixteen_bit_png,
 };
+
+pub use self::subsampled::subsampled_jpegs;
 
 /// Red, green, blue, white: top left, top right, bottom left, bottom right.
 pub const CORNERS: [[u8; 3]; 4] = [[220, 30, 30], [30, 200, 30], [30, 30, 220], [250, 250, 250]];
@@ -126,14 +134,6 @@ pub fn cmyk_jpeg(width: u32, height: u32) -> Bytes {
 #[must_use]
 pub fn ycck_jpeg(width: u32, height: u32) -> Bytes {
     encode_jpeg(&cmyk_corners(width, height), width, height, ColorType::CmykAsYcck, |_| {})
-}
-
-/// A JPEG with an RGB colour profile.
-#[must_use]
-pub fn jpeg_with_profile(width: u32, height: u32) -> Bytes {
-    encode_jpeg(&corners(width, height), width, height, ColorType::Rgb, |jpeg| {
-        jpeg.add_icc_profile(&icc("RGB ")).expect("the profile is small");
-    })
 }
 
 /// A JPEG that is `width` by `height` with the usual corners once it is turned as its EXIF `orientation`
@@ -273,14 +273,6 @@ pub fn webp_with_orientation(width: u32, height: u32, orientation: u8) -> Bytes 
     let (pixels, width, height) = turned_corners(width, height, orientation);
     let picture = picture_chunk(&lossless(&pixels, width, height, ExtendedColorType::Rgb8));
     webp(EXIF, width, height, &[picture, riff_chunk("EXIF", &exif(orientation))]).into()
-}
-
-/// A lossless WebP with an RGB colour profile.
-#[must_use]
-pub fn webp_with_profile(width: u32, height: u32) -> Bytes {
-    const ICC: u8 = 0x20;
-    let picture = picture_chunk(&lossless_webp(width, height));
-    webp(ICC, width, height, &[riff_chunk("ICCP", &icc("RGB ")), picture]).into()
 }
 
 /// An animated WebP, each frame of one colour: see [`frame_color`].

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use super::Renderer;
 
+#[cfg(feature = "native")]
+mod native;
 #[cfg(feature = "images")]
 mod still;
 
@@ -14,7 +16,7 @@ mod still;
 pub fn renderers() -> Vec<Arc<dyn Renderer>> {
     let all: &[fn() -> Arc<dyn Renderer>] = &[
         #[cfg(feature = "images")]
-        || Arc::new(still::StillImages::new(pictures())),
+        || Arc::new(still::StillImages::new(pictures(), &still::Safe)),
     ];
     all.iter().map(|new| new()).collect()
 }
@@ -24,7 +26,11 @@ pub fn renderers() -> Vec<Arc<dyn Renderer>> {
 #[must_use]
 #[cfg(feature = "native")]
 pub fn native_renderers() -> Vec<Arc<dyn Renderer>> {
-    renderers()
+    let mut formats: Vec<Box<dyn still::Format>> = vec![Box::new(native::Jpeg), Box::new(native::WebP)];
+    formats.extend(pictures());
+    let mut all: Vec<Arc<dyn Renderer>> = vec![Arc::new(still::StillImages::new(formats, &native::Native))];
+    all.extend(renderers());
+    all
 }
 
 #[cfg(feature = "images")]
@@ -36,4 +42,14 @@ fn pictures() -> Vec<Box<dyn still::Format>> {
         || Box::new(still::WebP),
     ];
     all.iter().map(|new| new()).collect()
+}
+
+/// The sets of renderers that this build has, for tests that hold for all.
+#[cfg(all(test, feature = "images"))]
+fn sets() -> Vec<Vec<Arc<dyn Renderer>>> {
+    vec![
+        renderers(),
+        #[cfg(feature = "native")]
+        native_renderers(),
+    ]
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use image::{ExtendedColorType, ImageEncoder};
 
 use super::containers::{
-    PNG_SIGNATURE, PngColor, exif, icc, png_chunk, png_data, png_header, zlib_stored, zlib_zeros,
+    PNG_SIGNATURE, PngColor, exif, png_chunk, png_data, png_header, zlib_stored, zlib_zeros,
 };
 use super::{CORNERS, corner, corners, paint, scenery, turned_corners};
 
@@ -40,10 +40,10 @@ pub fn photo_png(width: u32, height: u32) -> Bytes {
     bytes.into()
 }
 
-/// A PNG with an RGB colour profile.
+/// A PNG with a colour profile.
 #[must_use]
-pub fn png_with_profile(width: u32, height: u32) -> Bytes {
-    let profile = [b"fixture\0\0".to_vec(), zlib_stored(&icc("RGB "))].concat();
+pub fn png_with_profile(width: u32, height: u32, profile: &[u8]) -> Bytes {
+    let profile = [b"fixture\0\0".to_vec(), zlib_stored(profile)].concat();
     rgb_png(&corners(width, height), width, height, Some(("iCCP", profile)))
 }
 

@@ -1,22 +1,15 @@
-//! The steps from decoded pixels to an encoded thumbnail, one function each.
+//! The steps from decoded pixels to those of a thumbnail, one function each.
 
-use fast_image_resize::images::Image;
+use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{MulDiv, PixelType, ResizeOptions, Resizer};
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::metadata::Orientation;
-use image::{ColorType, DynamicImage, ExtendedColorType, ImageBuffer, ImageDecoder, ImageEncoder};
-use jpeg_encoder::SamplingFactor;
+use image::{ColorType, DynamicImage, ImageBuffer, ImageDecoder};
 
 use super::into_render_error;
-use crate::thumbnail::geometry::{Placement, Rect};
-use crate::thumbnail::render::{RenderError, Rendered};
+use super::ladder::Area;
+use crate::thumbnail::geometry::Placement;
+use crate::thumbnail::render::RenderError;
 use crate::types::Size;
-
-/// Quality of JPEG thumbnails; what Synapse uses.
-const JPEG_QUALITY: u8 = 80;
-
-/// Larger colour profiles are left out: they would outweigh the thumbnail many times.
-const MAX_PROFILE_BYTES: usize = 256 * 1024;
 
 /// Channels of a pixel, 8 bits each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +21,7 @@ pub(in crate::thumbnail::formats) enum Layout {
 }
 
 impl Layout {
-    const fn channels(self) -> usize {
+    pub(in crate::thumbnail::formats) const fn channels(self) -> usize {
         match self {
             Self::Grey => 1,
             Self::GreyAlpha => 2,
@@ -68,6 +61,23 @@ impl Pixels {
     pub(super) const fn has_alpha(&self) -> bool {
         matches!(self.layout, Layout::GreyAlpha | Layout::Rgba)
     }
+
+    pub(in crate::thumbnail::formats) const fn size(&self) -> Size {
+        self.size
+    }
+
+    pub(in crate::thumbnail::formats) const fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    pub(in crate::thumbnail::formats) fn bytes(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// As many bytes as before.
+    pub(super) fn replace(&mut self, data: Vec<u8>) {
+        self.data = data;
+    }
 }
 
 /// Reads all pixels of an opened decoder.
@@ -103,52 +113,93 @@ fn narrow(data: &mut Vec<u8>) {
         data[i] = u8::try_from((u32::from(wide) + 128) / 257).unwrap_or(u8::MAX);
     }
     data.truncate(len);
+    data.shrink_to_fit();
 }
 
-/// Cuts `region` out and brings it to `size`.
-///
-/// Transparent pixels have no say in the colour of their neighbours: colours are weighted by alpha, and the
-/// weight taken out again afterwards.
-pub(super) fn resize(pixels: Pixels, region: Rect, size: Size) -> Result<Pixels, RenderError> {
-    if region.size == pixels.size && size == pixels.size {
-        return Ok(pixels);
+/// Cuts pictures out of others and resamples them. Keeps its working memory from one to the next.
+#[derive(Default)]
+pub(super) struct Shrinker(Resizer);
+
+impl Shrinker {
+    /// Brings the part `area` of a picture to `size`, with Lanczos3.
+    ///
+    /// Transparent pixels have no say in the colour of their neighbours where the source was
+    /// [weighted](Pixels::weight_by_alpha).
+    pub(super) fn shrink(&mut self, source: &Pixels, area: Area, size: Size) -> Result<Pixels, RenderError> {
+        let kind = source.layout.pixel_type();
+        let Size { width, height } = source.size;
+        let view = ImageRef::new(width, height, &source.data, kind).map_err(RenderError::decode)?;
+        let mut resized = Image::new(size.width, size.height, kind);
+        let Area { left, top, width, height } = area;
+        let options = ResizeOptions::new().crop(left, top, width, height).use_alpha(false);
+        self.0.resize(&view, &mut resized, &options).map_err(RenderError::decode)?;
+        Ok(Pixels { data: resized.into_vec(), size, layout: source.layout })
     }
-    let weighted = pixels.has_alpha() && region.size != size;
-    let Pixels { data, size: Size { width, height }, layout } = pixels;
-    let kind = layout.pixel_type();
-    let mut source = Image::from_vec_u8(width, height, data, kind).map_err(RenderError::decode)?;
-    let alpha = MulDiv::new();
-    if weighted {
-        alpha.multiply_alpha_inplace(&mut source).map_err(RenderError::decode)?;
-    }
-    let mut resized = Image::new(size.width, size.height, kind);
-    let (left, top) = (f64::from(region.left), f64::from(region.top));
-    let (width, height) = (f64::from(region.size.width), f64::from(region.size.height));
-    // Lanczos3 is the default. `use_alpha` would do the weighting, in a copy of the whole source.
-    let options = ResizeOptions::new().crop(left, top, width, height).use_alpha(false);
-    Resizer::new().resize(&source, &mut resized, &options).map_err(RenderError::decode)?;
-    if weighted {
-        alpha.divide_alpha_inplace(&mut resized).map_err(RenderError::decode)?;
-    }
-    Ok(Pixels { data: resized.into_vec(), size, layout })
 }
 
-/// An upper bound of what everything after decoding allocates.
-pub(super) fn resize_bytes(placement: &Placement) -> u64 {
+impl Pixels {
+    /// Multiplies colours by alpha, in place. True where that is needed: some pixel is not opaque.
+    pub(super) fn weight_by_alpha(&mut self) -> Result<bool, RenderError> {
+        let needed = self.has_alpha() && !self.is_opaque();
+        if needed {
+            self.change(|image| MulDiv::new().multiply_alpha_inplace(image).map_err(RenderError::decode))?;
+        }
+        Ok(needed)
+    }
+
+    /// Takes the weight out again.
+    pub(super) fn unweight(&mut self) -> Result<(), RenderError> {
+        self.change(|image| MulDiv::new().divide_alpha_inplace(image).map_err(RenderError::decode))
+    }
+
+    fn change(
+        &mut self,
+        with: impl FnOnce(&mut Image<'_>) -> Result<(), RenderError>,
+    ) -> Result<(), RenderError> {
+        let Size { width, height } = self.size;
+        let kind = self.layout.pixel_type();
+        let mut image =
+            Image::from_slice_u8(width, height, &mut self.data, kind).map_err(RenderError::decode)?;
+        with(&mut image)
+    }
+
+    /// Whether no pixel is transparent.
+    fn is_opaque(&self) -> bool {
+        let alpha = self.layout.channels() - 1;
+        !self.has_alpha() || self.data.chunks_exact(alpha + 1).all(|pixel| pixel.get(alpha) == Some(&u8::MAX))
+    }
+}
+
+/// An upper bound of what everything after decoding allocates: thumbnails are made one after the other, and
+/// stay where smaller ones are made from them.
+pub(super) fn resize_bytes(placements: &[Placement]) -> u64 {
+    let working = placements.iter().map(working_bytes).max().unwrap_or(0);
+    let kept: u64 = placements.iter().map(|placement| placement.size.area() * KEPT_BYTES).sum();
+    working.saturating_add(kept)
+}
+
+const CHANNELS: u64 = 4;
+
+/// Of each pixel of a thumbnail: itself, and encoded.
+const KEPT_BYTES: u64 = 2 * CHANNELS;
+
+/// What making one thumbnail takes besides.
+fn working_bytes(placement: &Placement) -> u64 {
     /// Filter weights: 64-bit floats first, then integers.
     const WEIGHT_BYTES: u64 = 20;
-    /// The thumbnail, the same turned, and encoded.
-    const COPIES: u64 = 3;
-    const CHANNELS: u64 = 4;
+    /// The thumbnail, the same turned or in other colours, and what encoders take.
+    const COPIES: u64 = 5;
+    /// Tables of encoders.
+    const TABLES: u64 = 1024 * 1024;
     let Placement { region, size } = placement;
     let (source_sides, sides) = (sum_of_sides(region.size), sum_of_sides(*size));
-    // Rows first, so all of the source's rows at the width of the thumbnail; or columns, when it is turned.
+    // Rows first, so all of the source's rows at the width of the thumbnail; or columns first.
     let (across, down) =
         (Size::new(size.width, region.size.height), Size::new(region.size.width, size.height));
     let between = across.area().max(down.area());
     // A Lanczos3 window is six source pixels per pixel of the thumbnail.
     let weights = 6 * source_sides + 3 * sides;
-    weights * WEIGHT_BYTES + (between + COPIES * size.area()) * CHANNELS
+    weights * WEIGHT_BYTES + (between + COPIES * size.area()) * CHANNELS + TABLES
 }
 
 fn sum_of_sides(size: Size) -> u64 {
@@ -186,6 +237,9 @@ pub(super) fn turn(pixels: Pixels, orientation: Orientation) -> Result<Pixels, R
 
 /// Leaves the alpha channel out where every pixel is opaque.
 pub(super) fn drop_needless_alpha(pixels: Pixels) -> Pixels {
+    if !pixels.is_opaque() {
+        return pixels;
+    }
     let Pixels { mut data, size, layout } = pixels;
     let channels = layout.channels();
     let opaque = match layout {
@@ -193,65 +247,12 @@ pub(super) fn drop_needless_alpha(pixels: Pixels) -> Pixels {
         Layout::GreyAlpha => Layout::Grey,
         Layout::Rgba => Layout::Rgb,
     };
-    if data.chunks_exact(channels).any(|pixel| pixel.last() != Some(&u8::MAX)) {
-        return Pixels { data, size, layout };
-    }
     let mut index = 0;
     data.retain(|_| {
         index += 1;
         index % channels != 0
     });
     Pixels { data, size, layout: opaque }
-}
-
-/// Whether a colour profile describes these pixels and is worth its bytes. Decoders turn CMYK into RGB, so
-/// a profile may be for colours that are no longer there.
-pub(super) fn profile_fits(profile: &[u8], pixels: &Pixels) -> bool {
-    const HEADER_BYTES: usize = 128;
-    let expected = match pixels.layout {
-        Layout::Grey | Layout::GreyAlpha => b"GRAY",
-        Layout::Rgb | Layout::Rgba => b"RGB ",
-    };
-    (HEADER_BYTES..=MAX_PROFILE_BYTES).contains(&profile.len())
-        && profile.get(36..40) == Some(b"acsp")
-        && profile.get(16..20) == Some(expected)
-}
-
-/// JPEG with 4:2:0 subsampling. The pixels have no alpha channel.
-pub(super) fn encode_jpeg(pixels: &Pixels, icc: Option<&[u8]>) -> Result<Rendered, RenderError> {
-    let Size { width, height } = pixels.size;
-    let color = match pixels.layout {
-        Layout::Grey | Layout::GreyAlpha => jpeg_encoder::ColorType::Luma,
-        Layout::Rgb | Layout::Rgba => jpeg_encoder::ColorType::Rgb,
-    };
-    let short = |side: u32| u16::try_from(side).map_err(RenderError::encode);
-    let mut bytes = Vec::new();
-    let mut encoder = jpeg_encoder::Encoder::new(&mut bytes, JPEG_QUALITY);
-    encoder.set_sampling_factor(SamplingFactor::F_2_2);
-    if let Some(icc) = icc {
-        encoder.add_icc_profile(icc).map_err(RenderError::encode)?;
-    }
-    encoder.encode(&pixels.data, short(width)?, short(height)?, color).map_err(RenderError::encode)?;
-    Ok(Rendered::Image { bytes: bytes.into(), content_type: "image/jpeg", width, height })
-}
-
-/// PNG of 8 bits per channel.
-pub(super) fn encode_png(pixels: &Pixels, icc: Option<Vec<u8>>) -> Result<Rendered, RenderError> {
-    let Size { width, height } = pixels.size;
-    let color = match pixels.layout {
-        Layout::Grey => ExtendedColorType::L8,
-        Layout::GreyAlpha => ExtendedColorType::La8,
-        Layout::Rgb => ExtendedColorType::Rgb8,
-        Layout::Rgba => ExtendedColorType::Rgba8,
-    };
-    let mut bytes = Vec::new();
-    let mut encoder =
-        PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive);
-    if let Some(icc) = icc {
-        encoder.set_icc_profile(icc).map_err(RenderError::encode)?;
-    }
-    encoder.write_image(&pixels.data, width, height, color).map_err(RenderError::encode)?;
-    Ok(Rendered::Image { bytes: bytes.into(), content_type: "image/png", width, height })
 }
 
 #[cfg(test)]
@@ -278,28 +279,5 @@ mod tests {
     fn alpha_goes_when_every_pixel_is_opaque() {
         let pixels = drop_needless_alpha(Pixels::rgba(vec![1, 2, 3, 255, 4, 5, 6, 255], Size::new(2, 1)));
         assert_eq!((pixels.layout, pixels.data), (Layout::Rgb, vec![1, 2, 3, 4, 5, 6]));
-    }
-
-    fn profile(space: &str, len: usize) -> Vec<u8> {
-        let mut profile = vec![0; len];
-        profile[16..20].copy_from_slice(space.as_bytes());
-        profile[36..40].copy_from_slice(b"acsp");
-        profile
-    }
-
-    #[test]
-    fn a_profile_for_other_colours_does_not_fit() {
-        let rgba = Pixels::rgba(vec![0; 4], Size::new(1, 1));
-        assert!(profile_fits(&profile("RGB ", 128), &rgba));
-        assert!(!profile_fits(&profile("CMYK", 128), &rgba));
-        assert!(!profile_fits(&profile("GRAY", 128), &rgba));
-    }
-
-    #[test]
-    fn a_profile_that_is_none_or_outweighs_the_thumbnail_does_not_fit() {
-        let rgba = Pixels::rgba(vec![0; 4], Size::new(1, 1));
-        assert!(!profile_fits(b"", &rgba));
-        assert!(!profile_fits(&[0; 200], &rgba));
-        assert!(!profile_fits(&profile("RGB ", MAX_PROFILE_BYTES + 1), &rgba));
     }
 }
