@@ -87,7 +87,7 @@ impl MediaRepositoryBuilder {
         self
     }
 
-    /// Sets when garbage is collected.
+    /// Sets when garbage is collected, and what expires.
     pub fn collector_schedule(mut self, schedule: CollectorSchedule) -> Self {
         self.schedule = schedule;
         self
@@ -249,6 +249,7 @@ impl MediaRepositoryBuilder {
         let collector = Collector::new(gc::Inner {
             blobs: facet(),
             reservations: facet(),
+            thumbnails: facet(),
             leases: facet(),
             datastores: datastores.clone(),
             clock,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use super::{Inserted, MediaFilter, NewBlob, Removed, StoreError};
+use super::{Inserted, MediaFilter, NewBlob, StoreError};
 use crate::types::{ContentHash, ContentType, Lookup, Mxc, ThumbnailRecord, ThumbnailSpec, Timestamp};
 
 /// Thumbnails, by the bytes of their source and the normalised request.
@@ -20,14 +20,25 @@ pub trait ThumbnailIndex: fmt::Debug + Send + Sync + 'static {
 
     /// Removes up to `limit` thumbnails whose bytes were rendered before `rendered_before` and whose source any media
     /// has that matches `filter`, the oldest first. Locations of blobs left unused enter the garbage list as of `now` in
-    /// the same transaction. [`Removed::mxcs`] stays empty.
+    /// the same transaction.
     async fn remove_thumbnails(
         &self,
         filter: &MediaFilter,
         rendered_before: Timestamp,
         limit: u32,
         now: Timestamp,
-    ) -> Result<Removed, StoreError>;
+    ) -> Result<RemovedThumbnails, StoreError>;
+}
+
+/// What a removal of thumbnails removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RemovedThumbnails {
+    /// Number of thumbnails; fewer than the limit when there are no more.
+    pub thumbnails: u32,
+    /// Number of blobs that nothing refers to any more.
+    pub blobs: u64,
+    /// Their total size in bytes.
+    pub bytes: u64,
 }
 
 /// A picture and its thumbnail.

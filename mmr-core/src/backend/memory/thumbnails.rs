@@ -3,7 +3,7 @@ use async_trait::async_trait;
 use super::{MemoryStore, State, Thumbnail};
 use crate::{
     store::{
-        Inserted, MediaFilter, NewThumbnail, Refusal, Removed, StoreError, ThumbnailIndex, ThumbnailLookup,
+        Inserted, MediaFilter, NewThumbnail, Refusal, RemovedThumbnails, StoreError, ThumbnailIndex, ThumbnailLookup,
     },
     types::{ContentHash, Lookup, Method, Mxc, ThumbnailSpec, Timestamp},
 };
@@ -48,7 +48,7 @@ impl ThumbnailIndex for MemoryStore {
         rendered_before: Timestamp,
         limit: u32,
         now: Timestamp,
-    ) -> Result<Removed, StoreError> {
+    ) -> Result<RemovedThumbnails, StoreError> {
         let mut state = self.state();
         let mut found: Vec<(ContentHash, ThumbnailSpec)> = state
             .thumbnails
@@ -69,11 +69,12 @@ impl ThumbnailIndex for MemoryStore {
                 spec.variant.as_str(),
             )
         });
-        for key in found.iter().take(limit as usize) {
+        found.truncate(limit as usize);
+        for key in &found {
             state.thumbnails.remove(key);
         }
         let (blobs, bytes) = state.sweep(now);
-        Ok(Removed { mxcs: Vec::new(), blobs, bytes })
+        Ok(RemovedThumbnails { thumbnails: u32::try_from(found.len()).unwrap_or(limit), blobs, bytes })
     }
 }
 

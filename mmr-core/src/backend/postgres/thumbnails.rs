@@ -8,7 +8,7 @@ use super::{
     row::{Columns, blob_columns, values},
 };
 use crate::{
-    store::{Inserted, MediaFilter, NewThumbnail, Removed, StoreError, ThumbnailIndex, ThumbnailLookup},
+    store::{Inserted, MediaFilter, NewThumbnail, RemovedThumbnails, StoreError, ThumbnailIndex, ThumbnailLookup},
     types::{Lookup, Mxc, ThumbnailRecord, ThumbnailSpec, Timestamp},
 };
 
@@ -51,13 +51,13 @@ impl ThumbnailIndex for PostgresStore {
         rendered_before: Timestamp,
         limit: u32,
         now: Timestamp,
-    ) -> Result<Removed, StoreError> {
+    ) -> Result<RemovedThumbnails, StoreError> {
         let mut conditions = Conditions::of(filter);
         let before = conditions.param(rendered_before);
         let (limit, now) = (conditions.param(limit), conditions.param(now));
         let sql = format!(
             "WITH found AS MATERIALIZED ({} LIMIT {limit}) \
-             SELECT d.o_blobs, d.o_bytes FROM (SELECT array_agg(source) AS sources, array_agg(spec_width) AS widths, \
+             SELECT f.many, d.o_blobs, d.o_bytes FROM (SELECT count(*) AS many, array_agg(source) AS sources, array_agg(spec_width) AS widths, \
                  array_agg(spec_height) AS heights, array_agg(method::text) AS methods, \
                  array_agg(variant) AS variants, array_agg(blob) AS blobs FROM found) f, \
              mmr.drop_thumbnails(f.sources, f.widths, f.heights, f.methods, f.variants, f.blobs, {before}, {now}) d",
@@ -65,7 +65,12 @@ impl ThumbnailIndex for PostgresStore {
         );
         let rows = self.pool().write_composed(&sql, conditions.params()).await?;
         let mut columns = Columns::of("thumbnails", only(&rows, "thumbnails")?);
-        Ok(Removed { mxcs: Vec::new(), blobs: columns.u64()?, bytes: columns.u64()? })
+        let thumbnails = columns.u64()?;
+        Ok(RemovedThumbnails {
+            thumbnails: u32::try_from(thumbnails).unwrap_or(u32::MAX),
+            blobs: columns.u64()?,
+            bytes: columns.u64()?,
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     store::{
-        Inserted, MediaFilter, NewThumbnail, Refusal, Removed, StoreError, ThumbnailIndex, ThumbnailLookup,
+        Inserted, MediaFilter, NewThumbnail, Refusal, RemovedThumbnails, StoreError, ThumbnailIndex, ThumbnailLookup,
     },
     types::{ContentHash, Lookup, Mxc, ThumbnailRecord, ThumbnailSpec, Timestamp},
 };
@@ -42,7 +42,7 @@ impl ThumbnailIndex for SqliteStore {
         rendered_before: Timestamp,
         limit: u32,
         now: Timestamp,
-    ) -> Result<Removed, StoreError> {
+    ) -> Result<RemovedThumbnails, StoreError> {
         let select = select(filter)?;
         self.write(move |conn| remove(conn, select, rendered_before, limit, now)).await
     }
@@ -144,17 +144,18 @@ fn remove(
     rendered_before: Timestamp,
     limit: u32,
     now: Timestamp,
-) -> Result<Removed, StoreError> {
+) -> Result<RemovedThumbnails, StoreError> {
     let params = params_from_iter(conditions.params([], [millis(rendered_before).into(), limit.into()]));
     let found: Vec<(i64, u32, u32, String, String, i64)> = all(conn, &select, params, |row| {
         let mut columns = Columns::of("thumbnails", row);
         Ok((columns.get()?, columns.get()?, columns.get()?, columns.get()?, columns.get()?, columns.get()?))
     })?;
+    let thumbnails = u32::try_from(found.len()).unwrap_or(limit);
     let mut suspects = BTreeSet::new();
     for (source, width, height, method, variant, blob) in found {
         run(conn, DELETE, params![source, width, height, method, variant])?;
         suspects.insert(blob);
     }
     let (blobs, bytes) = blobs::sweep(conn, suspects, now)?;
-    Ok(Removed { mxcs: Vec::new(), blobs, bytes })
+    Ok(RemovedThumbnails { thumbnails, blobs, bytes })
 }

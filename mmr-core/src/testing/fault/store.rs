@@ -14,7 +14,7 @@ use crate::{
     store::{
         Attributes, BlobIndex, DatastoreUsage, ExportIndex, ExportPart, Inserted, LeaseIndex, MediaFilter,
         MediaIndex, MediaStore, MediaUsage, ModerationIndex, NewBlob, NewMedia, NewTask, NewThumbnail, Page,
-        PreviewIndex, PreviewRecord, Quarantine, Removed, Reserved, Signal, Signals, StoreError, StoredBlob,
+        PreviewIndex, PreviewRecord, Quarantine, Removed, RemovedThumbnails, Reserved, Signal, Signals, StoreError, StoredBlob,
         TaskIndex, TaskRecord, ThumbnailIndex, ThumbnailLookup, UploadFacts, UploadIndex, UploadProbe,
         UsageIndex, UserUsage,
     },
@@ -83,7 +83,7 @@ facet!(UploadIndex {
 facet!(ThumbnailIndex {
     fn thumbnail(mxc: &Mxc, spec: &ThumbnailSpec) -> ThumbnailLookup;
     fn insert_thumbnail(thumbnail: &NewThumbnail) -> Inserted;
-    fn remove_thumbnails(filter: &MediaFilter, rendered_before: Timestamp, limit: u32, now: Timestamp) -> Removed;
+    fn remove_thumbnails(filter: &MediaFilter, rendered_before: Timestamp, limit: u32, now: Timestamp) -> RemovedThumbnails;
 });
 
 facet!(PreviewIndex {
