@@ -218,6 +218,7 @@ impl MediaRepositoryBuilder {
             batches: thumbnail::Batches::new(background.clone()),
             failures: thumbnail::Failures::new(),
             fleeting: thumbnail::FleetingThumbnails::new(),
+            headers: thumbnail::KnownHeaders::new(cached_records),
             leases,
             known: thumbnail::KnownThumbnails::new(cached_records),
             policies: policy_handle.clone(),

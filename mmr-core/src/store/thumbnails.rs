@@ -13,6 +13,13 @@ pub trait ThumbnailIndex: fmt::Debug + Send + Sync + 'static {
     /// What is known about `mxc` and about its thumbnail for `spec`, in one round trip.
     async fn thumbnail(&self, mxc: &Mxc, spec: &ThumbnailSpec) -> Result<ThumbnailLookup, StoreError>;
 
+    /// Up to `limit` of the thumbnails of these bytes, the narrowest first, then by height, method and variant.
+    async fn thumbnails_of(
+        &self,
+        source: &ContentHash,
+        limit: u32,
+    ) -> Result<Vec<ThumbnailRecord>, StoreError>;
+
     /// Records a thumbnail. Answers [`Inserted::BlobGone`] when no media has the source's bytes any more, or the blob
     /// to link is not there; [`super::Refusal::Taken`] when there is such a thumbnail already; otherwise like
     /// [`super::MediaIndex::insert`]. Quarantine and quota play no part.

@@ -124,6 +124,7 @@ macro_rules! media_store_suite {
                 a_picture_may_be_its_own_thumbnail,
                 old_thumbnails_are_removed_by_filter,
                 a_batch_counts_thumbnails_whose_bytes_stay,
+                the_thumbnails_of_a_picture_are_listed_in_order,
             ]
         );
         $crate::__contract!(

@@ -277,7 +277,10 @@ fn thumbnails(raw: &Thumbnails) -> ThumbnailPolicy {
         allow_animated: raw.allow_animated,
         default_animated: raw.default_animated,
         max_animate_bytes: unless_zero(raw.max_animate_size_bytes).unwrap_or(u64::MAX),
-        #[expect(clippy::cast_possible_truncation, reason = "a place between two frames needs no more digits")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a place between two frames needs no more digits"
+        )]
         still_frame: raw.still_frame as f32,
     }
 }

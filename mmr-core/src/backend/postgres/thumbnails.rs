@@ -8,8 +8,10 @@ use super::{
     row::{Columns, blob_columns, values},
 };
 use crate::{
-    store::{Inserted, MediaFilter, NewThumbnail, RemovedThumbnails, StoreError, ThumbnailIndex, ThumbnailLookup},
-    types::{Lookup, Mxc, ThumbnailRecord, ThumbnailSpec, Timestamp},
+    store::{
+        Inserted, MediaFilter, NewThumbnail, RemovedThumbnails, StoreError, ThumbnailIndex, ThumbnailLookup,
+    },
+    types::{ContentHash, Lookup, Method, Mxc, ThumbnailRecord, ThumbnailSpec, Timestamp, Variant},
 };
 
 #[async_trait]
@@ -22,18 +24,31 @@ impl ThumbnailIndex for PostgresStore {
         let mut columns = Columns::of("media", only(&rows, "media")?);
         let media = looked_up(&mut columns, mxc)?;
         let thumbnail = match &media {
-            Lookup::Stored(record) if !columns.is_null()? => Some(ThumbnailRecord {
-                source: record.blob.hash,
-                spec: *spec,
-                blob: columns.blob()?,
-                content_type: columns.content_type()?,
-                width: columns.u32()?,
-                height: columns.u32()?,
-                created: columns.time()?,
-            }),
+            Lookup::Stored(record) if !columns.is_null()? => {
+                Some(read(&mut columns, record.blob.hash, *spec)?)
+            }
             _ => None,
         };
         Ok(ThumbnailLookup { media, thumbnail })
+    }
+
+    async fn thumbnails_of(
+        &self,
+        source: &ContentHash,
+        limit: u32,
+    ) -> Result<Vec<ThumbnailRecord>, StoreError> {
+        let rows = self.pool().read(OF_SOURCE, &values![source, limit]).await?;
+        let read_any = |row| {
+            let mut columns = Columns::of("thumbnails", row);
+            let spec = ThumbnailSpec {
+                width: columns.u32()?,
+                height: columns.u32()?,
+                method: columns.parse(str::parse::<Method>)?,
+                variant: columns.parse(|word| Variant::parse(word).ok_or("no variant"))?,
+            };
+            read(&mut columns, *source, spec)
+        };
+        rows.iter().map(read_any).collect()
     }
 
     async fn insert_thumbnail(&self, thumbnail: &NewThumbnail) -> Result<Inserted, StoreError> {
@@ -85,6 +100,30 @@ const FIND: &str = concat!(
         AND t.method = $5 AND t.variant = $6
     LEFT JOIN mmr.blobs tb ON tb.id = t.blob",
 );
+
+const OF_SOURCE: &str = concat!(
+    "SELECT t.spec_width, t.spec_height, t.method, t.variant, ",
+    blob_columns!("tb"),
+    ", t.content_type, t.width, t.height, t.created FROM mmr.thumbnails t JOIN mmr.blobs tb ON tb.id = t.blob",
+    " WHERE t.source = (SELECT s.id FROM mmr.blobs s WHERE s.hash = $1)",
+    " ORDER BY t.spec_width, t.spec_height, t.method, t.variant LIMIT $2",
+);
+
+fn read(
+    columns: &mut Columns<'_>,
+    source: ContentHash,
+    spec: ThumbnailSpec,
+) -> Result<ThumbnailRecord, StoreError> {
+    Ok(ThumbnailRecord {
+        source,
+        spec,
+        blob: columns.blob()?,
+        content_type: columns.content_type()?,
+        width: columns.u32()?,
+        height: columns.u32()?,
+        created: columns.time()?,
+    })
+}
 
 const INSERT: &str = "SELECT o_outcome, o_datastore, o_key FROM mmr.insert_thumbnail(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";

@@ -218,8 +218,11 @@ pub async fn a_batch_counts_thumbnails_whose_bytes_stay(store: &dyn MediaStore) 
     put(store, media(1, 1)).await;
     put(store, media(2, 2)).await;
     for size in [32, 64, 96] {
-        render(store, NewThumbnail { spec: spec(size, size), blob: NewBlob::Link(hash(2)), ..thumbnail(1, 2) })
-            .await;
+        render(
+            store,
+            NewThumbnail { spec: spec(size, size), blob: NewBlob::Link(hash(2)), ..thumbnail(1, 2) },
+        )
+        .await;
     }
     for left in [2, 1, 0] {
         let removed = ok(store.remove_thumbnails(&MediaFilter::default(), at(99), 2, at(50)).await);
@@ -227,4 +230,24 @@ pub async fn a_batch_counts_thumbnails_whose_bytes_stay(store: &dyn MediaStore) 
         assert_eq!(removed, RemovedThumbnails { thumbnails, blobs: 0, bytes: 0 });
     }
     assert_eq!(stored(store, &mxc(2)).await.blob, blob(2));
+}
+
+/// The thumbnails of some bytes are listed by their boxes, and nobody else's with them.
+pub async fn the_thumbnails_of_a_picture_are_listed_in_order(store: &dyn MediaStore) {
+    put(store, media(1, 1)).await;
+    put(store, media(2, 2)).await;
+    let crop = ThumbnailSpec { method: Method::Crop, ..spec(32, 32) };
+    let moving = ThumbnailSpec { variant: Variant::Animated, ..spec(32, 32) };
+    for (bytes, spec) in (10..).zip([spec(64, 64), spec(32, 32), spec(32, 16), crop, moving]) {
+        render(store, NewThumbnail { spec, ..thumbnail(1, bytes) }).await;
+    }
+    render(store, thumbnail(2, 20)).await;
+    let list = async |source, limit| ok(store.thumbnails_of(&hash(source), limit).await);
+    let mut expected = Vec::new();
+    for spec in [spec(32, 16), crop, moving, spec(32, 32), spec(64, 64)] {
+        expected.extend(found(store, 1, spec).await);
+    }
+    assert_eq!(list(1, 9).await, expected);
+    assert_eq!(list(1, 2).await, expected[..2]);
+    assert_eq!(list(77, 9).await, []);
 }
