@@ -49,6 +49,7 @@ enum Operation {
     Pending(OwnedUserId, Timestamp),
     Expire(Timestamp, u32),
     Thumbnail(Mxc, ThumbnailSpec),
+    Thumbnails(ContentHash, u32),
     InsertThumbnail(NewThumbnail),
     RemoveThumbnails(MediaFilter, Timestamp, u32, Timestamp),
     SetQuarantine(MediaFilter, Quarantine),
@@ -100,6 +101,7 @@ async fn run(store: &dyn MediaStore, operation: &Operation) -> String {
         Pending(owner, now) => text(store.pending(owner, *now).await),
         Expire(now, limit) => text(store.expire(*now, *limit).await),
         Thumbnail(mxc, spec) => text(store.thumbnail(mxc, spec).await),
+        Thumbnails(source, limit) => text(store.thumbnails_of(source, *limit).await),
         InsertThumbnail(thumbnail) => text(store.insert_thumbnail(thumbnail).await),
         RemoveThumbnails(filter, before, limit, now) => {
             text(store.remove_thumbnails(filter, *before, *limit, *now).await)
@@ -400,6 +402,7 @@ fn of_media() -> impl Strategy<Value = Operation> {
         1 => (any_user(), time()).prop_map(|(user, now)| Pending(user, now)),
         1 => (time(), limit()).prop_map(|(now, limit)| Expire(now, limit)),
         2 => (mxc(), spec()).prop_map(|(mxc, spec)| Thumbnail(mxc, spec)),
+        2 => (any_hash(), limit()).prop_map(|(source, limit)| Thumbnails(source, limit)),
         6 => new_thumbnail().prop_map(InsertThumbnail),
         1 => (filter(), time(), limit(), time())
             .prop_map(|(filter, before, limit, now)| RemoveThumbnails(filter, before, limit, now)),

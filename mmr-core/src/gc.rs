@@ -1,4 +1,4 @@
-//! What clears away: expired reservations, garbage, orphans, and what interrupted writers left.
+//! What clears away: expired reservations and thumbnails, garbage, orphans, and what interrupted writers left.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use crate::{
     Error, Result,
     clock::Clock,
     datastore::{BlobStat, Datastore, Datastores},
-    store::{BlobIndex, LeaseIndex, UploadIndex},
+    store::{BlobIndex, LeaseIndex, MediaFilter, ThumbnailIndex, UploadIndex},
     types::{BlobKey, DatastoreId, Timestamp},
 };
 
@@ -18,7 +18,7 @@ const BATCH: u32 = 500;
 /// When the collector does what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CollectorSchedule {
-    /// Time between two rounds of collecting garbage and expired reservations.
+    /// Time between two rounds of collecting garbage, expired reservations and expired thumbnails.
     pub collect_every: Duration,
     /// Time between two sweeps for orphans, each of which lists every object.
     pub sweep_every: Duration,
@@ -29,6 +29,8 @@ pub struct CollectorSchedule {
     pub orphan_grace: Duration,
     /// Age since the last write at which an unfinished object belongs to nobody.
     pub unfinished_grace: Duration,
+    /// Age since it was rendered at which a thumbnail is removed, to be rendered anew for whoever asks; `None` for never.
+    pub thumbnail_lifetime: Option<Duration>,
 }
 
 impl Default for CollectorSchedule {
@@ -39,6 +41,7 @@ impl Default for CollectorSchedule {
             garbage_grace: Duration::from_mins(10),
             orphan_grace: Duration::from_hours(24),
             unfinished_grace: Duration::from_hours(24),
+            thumbnail_lifetime: None,
         }
     }
 }
@@ -61,6 +64,7 @@ pub struct Collector(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) blobs: Arc<dyn BlobIndex>,
     pub(crate) reservations: Arc<dyn UploadIndex>,
+    pub(crate) thumbnails: Arc<dyn ThumbnailIndex>,
     pub(crate) leases: Arc<dyn LeaseIndex>,
     pub(crate) datastores: Datastores,
     pub(crate) clock: Arc<dyn Clock>,
@@ -74,10 +78,11 @@ impl Collector {
         Self(Arc::new(inner))
     }
 
-    /// Forgets expired reservations and deletes the objects on the garbage list. Answers how many objects.
+    /// Forgets expired reservations and thumbnails and deletes the objects on the garbage list. Answers how many objects.
     pub async fn collect(&self) -> Result<u64> {
         let now = self.0.clock.now();
         while self.0.reservations.expire(now, BATCH).await? == BATCH {}
+        self.expire_thumbnails(now).await?;
         let mut deleted = 0;
         loop {
             let garbage = self.0.blobs.garbage(BATCH, now.minus(self.0.schedule.garbage_grace)).await?;
@@ -103,6 +108,23 @@ impl Collector {
                 return Ok(deleted);
             }
         }
+    }
+
+    async fn expire_thumbnails(&self, now: Timestamp) -> Result<()> {
+        let Some(lifetime) = self.0.schedule.thumbnail_lifetime else { return Ok(()) };
+        let (all, before) = (MediaFilter::default(), now.minus(lifetime));
+        let mut expired = 0;
+        loop {
+            let removed = self.0.thumbnails.remove_thumbnails(&all, before, BATCH, now).await?;
+            expired += removed.thumbnails;
+            if removed.thumbnails < BATCH {
+                break;
+            }
+        }
+        if expired > 0 {
+            tracing::info!(expired, "removed thumbnails that had expired");
+        }
+        Ok(())
     }
 
     /// Lists every object and deletes those that no row names and that are older than the grace.

@@ -36,7 +36,7 @@ pub use self::{
     previews::{PreviewIndex, PreviewRecord},
     signals::{Signal, Signals},
     tasks::{NewTask, TaskIndex, TaskRecord},
-    thumbnails::{NewThumbnail, ThumbnailIndex, ThumbnailLookup},
+    thumbnails::{NewThumbnail, RemovedThumbnails, ThumbnailIndex, ThumbnailLookup},
     uploads::{Reserved, UploadIndex},
     usage::{MediaUsage, UsageIndex, UserUsage},
 };

@@ -23,10 +23,19 @@
 //! ```
 
 mod batch;
+#[cfg(feature = "images")]
+mod blurhash;
+#[cfg(not(feature = "images"))]
+mod blurhash {
+    pub(super) const fn of(_: &[u8]) -> Option<String> {
+        None
+    }
+}
 mod engine;
 mod failures;
 pub mod formats;
 pub mod geometry;
+mod info;
 mod make;
 pub mod pool;
 pub mod render;
@@ -37,7 +46,8 @@ mod threads;
 pub mod worker;
 
 pub use self::engine::{Cost, Held, Job, Planned, RenderEngine, RenderOrder, Running};
-pub use self::pool::{RenderLimits, RenderPool, Ticket, Turn};
+pub use self::info::MediaInfo;
+pub use self::pool::{Probed, RenderLimits, RenderPool, Ticket, Turn};
 pub use self::render::{RenderError, RenderTask, Rendered, Renderer};
 pub use self::service::{Thumbnail, Thumbnails};
 pub use self::spec::{EmptyThumbnail, normalise};
@@ -45,6 +55,7 @@ pub use self::threads::Threads;
 pub(crate) use self::{
     batch::Batches,
     failures::Failures,
+    info::KnownHeaders,
     service::{FleetingThumbnails, Inner, KnownThumbnails},
 };
 pub use crate::policy::ThumbnailPolicy;

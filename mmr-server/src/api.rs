@@ -19,6 +19,7 @@ mod admin;
 mod config;
 mod download;
 mod federation;
+mod info;
 mod logout;
 mod query;
 mod thumbnail;
@@ -52,6 +53,7 @@ where
         Endpoint::Thumbnail(family, path) => Box::pin(thumbnail::thumbnail(context, family, &path)).await,
         Endpoint::FederationDownload(media_id) => Box::pin(federation::download(context, &media_id)).await,
         Endpoint::FederationThumbnail(media_id) => Box::pin(federation::thumbnail(context, &media_id)).await,
+        Endpoint::Info(path) => Box::pin(info::info(context, &path)).await,
         Endpoint::Admin(endpoint) => Box::pin(admin::dispatch(context, endpoint)).await,
         Endpoint::Config => config::config(context).await,
         Endpoint::Versions => Box::pin(versions::versions(context)).await,

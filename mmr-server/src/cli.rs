@@ -11,6 +11,7 @@ mod keys;
 mod migrate;
 mod render_worker;
 mod serve;
+mod thumbnail;
 
 /// A media repository for Matrix: stores, de-duplicates, thumbnails and serves the files that people send.
 #[derive(Debug, Parser)]
@@ -37,8 +38,8 @@ enum Command {
     Serve,
     /// Read the configuration and print everything that is wrong, ineffective or unknown in it.
     CheckConfig,
-    /// Check what no configuration file shows: whether the homeservers answer and publish our signing keys, and whether
-    /// the datastores take files.
+    /// Check what no configuration file shows: whether the homeservers answer and publish our signing keys, whether the
+    /// datastores take files, and how well thumbnails are locked in while they are rendered.
     Doctor,
     /// Bring the database to this version's schema, with no server running. `serve` does the same when it starts.
     Migrate(migrate::Options),
@@ -47,6 +48,8 @@ enum Command {
     /// Make, convert and combine the keys with which a homeserver signs requests to other servers.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Make a thumbnail of one file as the server would.
+    Thumbnail(Box<thumbnail::Options>),
     /// Render thumbnails for the server that started this.
     #[command(name = RENDER_WORKER, hide = true)]
     RenderWorker,
@@ -65,6 +68,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Migrate(options) => migrate::run(&config, &options),
         Command::Dev(options) => dev::run(&options),
         Command::Keys(command) => keys::run(&command),
+        Command::Thumbnail(options) => thumbnail::run(&options),
         Command::RenderWorker => render_worker::run(),
     };
     outcome.unwrap_or_else(|error| {
@@ -116,6 +120,13 @@ mod tests {
         let cli =
             parse(&["mmr-server", "keys", "generate", "-input=a", "-format", "synapse", "-output", "b"]);
         assert!(matches!(cli.command, Some(Command::Keys(keys::Command::Generate(_)))));
+    }
+
+    #[test]
+    fn the_flags_of_its_thumbnailer_are_understood_too() {
+        let args = ["mmr-server", "thumbnail", "-config", "x", "-i", "a", "-o", "b", "-w", "9", "-h", "9"];
+        let cli = parse(&[&args[..], &["-m", "crop", "-a", "-f", "image/jpg"]].concat());
+        assert!(matches!(cli.command, Some(Command::Thumbnail(_))));
     }
 
     #[test]

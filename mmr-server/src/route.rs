@@ -13,7 +13,7 @@ pub(crate) use self::admin::{AdminEndpoint, Selection};
 pub(crate) const ACTIONS: usize = OTHERS + AdminEndpoint::COUNT;
 
 /// Number of endpoints that are not administrators'.
-const OTHERS: usize = 12;
+const OTHERS: usize = 13;
 
 /// An endpoint with the parameters in its path, percent-decoded once and not validated: authentication comes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub(crate) enum Endpoint<'p> {
     FederationDownload(Cow<'p, str>),
     /// `GET /_matrix/federation/v1/media/thumbnail/{mediaId}`.
     FederationThumbnail(Cow<'p, str>),
+    /// `GET /_matrix/media/unstable/info/{serverName}/{mediaId}`, as in matrix-media-repo.
+    Info(MediaPath<'p>),
     /// What lies below `/_matrix/media/unstable/admin`, as in matrix-media-repo.
     Admin(AdminEndpoint<'p>),
     /// `GET /_matrix/client/v1/media/config` and its deprecated twin.
@@ -102,7 +104,14 @@ impl<'p> Endpoint<'p> {
         }
         if let Some(rest) = rest.strip_prefix("unstable/") {
             let rest = rest.strip_prefix("io.t2bot.media/").unwrap_or(rest);
-            return AdminEndpoint::parse(rest.strip_prefix("admin/")?).map(Self::Admin);
+            return match rest.split_once('/')? {
+                ("admin", rest) => AdminEndpoint::parse(rest).map(Self::Admin),
+                ("info", rest) => match MediaPath::parse(rest)? {
+                    (media, None) => Some(Self::Info(media)),
+                    _ => None,
+                },
+                _ => None,
+            };
         }
         let (version, rest) = rest.split_once('/')?;
         if !matches!(version, "v3" | "r0" | "v1") {
@@ -151,9 +160,11 @@ impl<'p> Endpoint<'p> {
         match self {
             Self::Upload | Self::Create | Self::Logout { .. } => &[Method::POST],
             Self::Fill(_) => &[Method::PUT],
-            Self::Config | Self::Versions | Self::FederationDownload(_) | Self::FederationThumbnail(_) => {
-                &[Method::GET]
-            }
+            Self::Config
+            | Self::Versions
+            | Self::Info(_)
+            | Self::FederationDownload(_)
+            | Self::FederationThumbnail(_) => &[Method::GET],
             Self::Admin(endpoint) => endpoint.methods(),
             Self::Download(..) | Self::Thumbnail(..) | Self::Health => &[Method::GET, Method::HEAD],
         }
@@ -174,6 +185,7 @@ impl<'p> Endpoint<'p> {
             Self::Health => (9, "healthz"),
             Self::FederationDownload(_) => (10, "federation_download"),
             Self::FederationThumbnail(_) => (11, "federation_thumbnail"),
+            Self::Info(_) => (12, "info"),
             Self::Admin(endpoint) => {
                 let (number, name) = endpoint.action();
                 (OTHERS + number, name)
@@ -228,6 +240,8 @@ mod tests {
             ("/_matrix/federation/v1/media/download/b", "federation_download"),
             ("/_matrix/federation/v1/media/thumbnail/b", "federation_thumbnail"),
             ("/_matrix/federation/unstable/org.matrix.msc3916.v2/media/download/b", "federation_download"),
+            ("/_matrix/media/unstable/info/a.org/b", "info"),
+            ("/_matrix/media/unstable/io.t2bot.media/info/a.org/b", "info"),
             ("/_matrix/media/unstable/admin/federation/test/a.org", "federation_test"),
             ("/_matrix/media/unstable/io.t2bot.media/admin/federation/test/a.org%3A8448", "federation_test"),
             ("/_matrix/client/versions", "client_versions"),
@@ -255,6 +269,9 @@ mod tests {
             "/_matrix/media/v3/download/a.org/b/c/d",
             "/_matrix/client/v1/media/thumbnail/a.org/b/c",
             "/_matrix/client/v1/media/upload",
+            "/_matrix/media/unstable/info/a.org",
+            "/_matrix/media/unstable/info/a.org/b/c",
+            "/_matrix/media/v3/info/a.org/b",
             "/_matrix/client/v3/sync",
             "/_matrix/federation/v1/media/download",
             "/_matrix/federation/v1/media/download/a.org/b",

@@ -114,6 +114,7 @@ async fn call_everything(store: &PostgresStore) {
         ok(store.pending(&user(0), at(0)).await);
         ok(store.insert_thumbnail(&thumbnail(name, 1000 + name)).await);
         ok(store.thumbnail(&mxc(name), &spec(32, 32)).await);
+        ok(store.thumbnails_of(&hash(name), 10).await);
         ok(store.touch(&[(hash(name), at(name)), (hash(77), at(1))]).await);
         ok(store.usage_of_user(&user(0)).await);
         ok(store.usage_of_server(mxc(0).origin()).await);

@@ -8,6 +8,7 @@ mod cluster;
 mod download;
 mod federation;
 mod hostile;
+mod info;
 mod limits;
 mod range;
 mod redirect;

@@ -294,3 +294,38 @@ async fn an_answer_depends_on_what_the_client_accepts_and_says_so() {
     let call = server.client.call(Method::GET, &wanted).token(BOB).header("Accept", "image/webp,*/*");
     assert_eq!(call.send().await.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn no_more_files_are_rendered_at_once_than_there_are_workers() {
+    for workers in [1, 2] {
+        let (gate, plan) = (Gate::new(), FaultPlan::counting());
+        let engine = Watched::behind(Some(gate.clone()));
+        let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new()), plan.clone()));
+        let render = RenderLimits { workers, ..RenderLimits::default() };
+        let server =
+            TestServerBuilder { store: Some(store), ..builder(&engine, render, ServerPolicy::default()) };
+        let server = server.start().await;
+        let mut targets = Vec::new();
+        for width in [200, 300, 400, 500] {
+            let uri = server.client.upload(ALICE, "image/png", images::png(width, 200)).await;
+            targets.push(target(&uri, SIZES[1]));
+        }
+        let asked = join_all(targets.iter().map(|target| server.client.get(target, BOB)));
+        let at_once = async {
+            while plan.log().iter().filter(|call| **call == "ThumbnailIndex::thumbnail").count() < 4
+                || engine.orders().len() < workers
+            {
+                tokio::task::yield_now().await;
+            }
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+            let at_once = engine.orders().len();
+            gate.open();
+            at_once
+        };
+        let (replies, at_once) = tokio::join!(asked, at_once);
+        assert!(replies.iter().all(|reply| reply.status == StatusCode::OK));
+        assert_eq!((at_once, engine.orders().len()), (workers, 4));
+    }
+}

@@ -1,14 +1,32 @@
 //! Thumbnails over HTTP.
 
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
 use http::{Method, StatusCode};
 use mmr_core::{
+    gc::CollectorSchedule,
     policy::{ServerPolicy, ThumbnailPolicy},
-    testing::images,
+    testing::{ManualClock, images},
+    types::{ContentHash, Hasher, Size},
 };
-use mmr_test_support::{ALICE, BOB, TestServer};
+use mmr_test_support::{ALICE, BOB, TestServer, TestServerBuilder};
 
 fn target(uri: &str, query: &str) -> String {
     format!("/_matrix/client/v1/media/thumbnail/{uri}?{query}")
+}
+
+/// A server with these rules for thumbnails.
+async fn allowing(thumbnails: ThumbnailPolicy) -> TestServer {
+    let policy = ServerPolicy { thumbnails: Arc::new(thumbnails), ..ServerPolicy::default() };
+    TestServer::with_policy(policy).await
+}
+
+/// Width and height according to the header of a PNG.
+fn png_size(png: &[u8]) -> (u32, u32) {
+    let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().expect("four bytes"));
+    assert_eq!(&png[1..4], b"PNG");
+    (side(16), side(20))
 }
 
 #[tokio::test]
@@ -83,9 +101,7 @@ async fn a_decompression_bomb_is_refused() {
 
 #[tokio::test]
 async fn a_source_of_too_many_bytes_is_refused() {
-    let thumbnails = ThumbnailPolicy { max_source_bytes: 1000, ..ThumbnailPolicy::default() };
-    let policy = ServerPolicy { thumbnails: std::sync::Arc::new(thumbnails), ..ServerPolicy::default() };
-    let server = TestServer::with_policy(policy).await;
+    let server = allowing(ThumbnailPolicy { max_source_bytes: 1000, ..ThumbnailPolicy::default() }).await;
     let uri = server.client.upload(ALICE, "image/png", images::png(800, 600)).await;
     let reply = server.client.get(&target(&uri, "width=96&height=96"), BOB).await;
     assert_eq!(reply.error(), (413, "M_TOO_LARGE".to_owned()));
@@ -117,4 +133,147 @@ async fn a_deleted_thumbnail_object_is_rendered_again() {
     let thumbnail = objects.into_iter().find(|object| object.key != original).unwrap();
     server.datastore.delete(&thumbnail.key).await.unwrap();
     assert_eq!(server.client.get(&target, BOB).await.body, first.body);
+}
+
+#[tokio::test]
+async fn thumbnails_come_in_the_configured_sizes() {
+    let server =
+        allowing(ThumbnailPolicy { sizes: vec![Size::new(50, 40)], ..ThumbnailPolicy::default() }).await;
+    let uri = server.client.upload(ALICE, "image/png", images::png(200, 160)).await;
+    for (query, size) in [
+        ("width=10&height=10", (50, 40)),
+        ("width=9&height=8&method=crop", (45, 40)),
+        ("width=900&height=900", (50, 40)),
+    ] {
+        let reply = server.client.get(&target(&uri, query), BOB).await;
+        assert_eq!(png_size(&reply.body), size, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn dynamic_sizing_renders_what_is_asked_up_to_the_largest_size() {
+    let thumbnails = ThumbnailPolicy {
+        sizes: vec![Size::new(100, 80)],
+        dynamic_sizing: true,
+        ..ThumbnailPolicy::default()
+    };
+    let server = allowing(thumbnails).await;
+    let uri = server.client.upload(ALICE, "image/png", images::png(200, 160)).await;
+    for (query, size) in [("width=33&height=22&method=crop", (33, 22)), ("width=900&height=900", (100, 80))] {
+        let reply = server.client.get(&target(&uri, query), BOB).await;
+        assert_eq!(png_size(&reply.body), size, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_picture_of_too_many_pixels_is_refused() {
+    let server = allowing(ThumbnailPolicy { max_pixels: 200 * 160, ..ThumbnailPolicy::default() }).await;
+    for (picture, status) in
+        [(images::png(200, 160), StatusCode::OK), (images::png(201, 160), StatusCode::PAYLOAD_TOO_LARGE)]
+    {
+        let uri = server.client.upload(ALICE, "image/png", picture).await;
+        let reply = server.client.get(&target(&uri, "width=96&height=96"), BOB).await;
+        assert_eq!(reply.status, status);
+    }
+}
+
+#[tokio::test]
+async fn only_configured_types_get_thumbnails_under_any_of_their_names() {
+    let types = vec!["image/jpg".to_owned()];
+    let server = allowing(ThumbnailPolicy { types, ..ThumbnailPolicy::default() }).await;
+    for (picture, status) in
+        [(images::jpeg(200, 160), StatusCode::OK), (images::png(200, 160), StatusCode::BAD_REQUEST)]
+    {
+        // What the uploader says does not matter.
+        let uri = server.client.upload(ALICE, "image/jpeg", picture).await;
+        let reply = server.client.get(&target(&uri, "width=96&height=96"), BOB).await;
+        assert_eq!(reply.status, status);
+    }
+}
+
+/// Whether an animated picture comes out moving: still pictures made of a GIF are PNG.
+async fn moves(server: &TestServer, picture: &Bytes, query: &str) -> bool {
+    let uri = server.client.upload(ALICE, "image/gif", picture.clone()).await;
+    let reply = server.client.get(&target(&uri, &format!("width=96&height=96{query}")), BOB).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    reply.header("Content-Type") != "image/png"
+}
+
+#[tokio::test]
+async fn thumbnails_move_for_those_who_ask_where_that_is_allowed() {
+    let picture = images::animated_gif(60, 50, 4);
+    let default = allowing(ThumbnailPolicy::default()).await;
+    assert!(moves(&default, &picture, "&animated=true").await);
+    assert!(!moves(&default, &picture, "").await);
+    let still =
+        ThumbnailPolicy { allow_animated: false, default_animated: true, ..ThumbnailPolicy::default() };
+    let still = allowing(still).await;
+    assert!(!moves(&still, &picture, "&animated=true").await);
+    assert!(!moves(&still, &picture, "").await);
+}
+
+#[tokio::test]
+async fn thumbnails_move_by_default_where_that_is_configured() {
+    let picture = images::animated_gif(60, 50, 4);
+    let server = allowing(ThumbnailPolicy { default_animated: true, ..ThumbnailPolicy::default() }).await;
+    assert!(moves(&server, &picture, "").await);
+    assert!(!moves(&server, &picture, "&animated=false").await);
+}
+
+#[tokio::test]
+async fn an_animation_of_too_many_bytes_stands_still() {
+    let picture = images::animated_gif(60, 50, 4);
+    for (spare, expected) in [(0, true), (1, false)] {
+        let max_animate_bytes = picture.len() as u64 - spare;
+        let server = allowing(ThumbnailPolicy { max_animate_bytes, ..ThumbnailPolicy::default() }).await;
+        assert_eq!(moves(&server, &picture, "&animated=true").await, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_still_picture_of_an_animation_is_taken_where_that_is_configured() {
+    let mut bodies = Vec::new();
+    for still_frame in [0.0, 0.5, 1.0] {
+        let server = allowing(ThumbnailPolicy { still_frame, ..ThumbnailPolicy::default() }).await;
+        let uri = server.client.upload(ALICE, "image/gif", images::animated_gif(200, 160, 3)).await;
+        bodies.push(server.client.get(&target(&uri, "width=96&height=96"), BOB).await.body);
+    }
+    let [first, middle, last] = &bodies[..] else { panic!("three bodies") };
+    assert!(first != middle && middle != last && first != last);
+}
+
+#[tokio::test]
+async fn a_thumbnail_expires_and_is_made_again_for_whoever_asks() {
+    use futures_util::StreamExt as _;
+
+    const DAY: Duration = Duration::from_hours(24);
+    let clock = ManualClock::default();
+    let schedule = CollectorSchedule { thumbnail_lifetime: Some(2 * DAY), ..CollectorSchedule::default() };
+    let server =
+        TestServerBuilder { clock: Arc::new(clock.clone()), schedule, ..TestServerBuilder::default() };
+    let server = server.start().await;
+    let collector = server.repository.collector();
+    let picture = images::png(800, 600);
+    let hash = Hasher::digest(&picture).hash;
+    let uri = server.client.upload(ALICE, "image/png", picture).await;
+    let target = target(&uri, "width=96&height=96");
+    let first = server.client.get(&target, BOB).await;
+
+    clock.advance(2 * DAY);
+    collector.collect().await.unwrap();
+    assert_eq!(thumbnails(&server, hash).await, 1, "not older than it may be");
+    clock.advance(Duration::from_millis(1));
+    collector.collect().await.unwrap();
+    assert_eq!(thumbnails(&server, hash).await, 0);
+    // The object goes after readers had time to finish; the picture stays.
+    clock.advance(CollectorSchedule::default().garbage_grace + Duration::from_millis(1));
+    collector.collect().await.unwrap();
+    assert_eq!(server.datastore.list(None).count().await, 1);
+
+    assert_eq!(server.client.get(&target, BOB).await.body, first.body);
+    assert_eq!((thumbnails(&server, hash).await, server.datastore.list(None).count().await), (1, 2));
+}
+
+async fn thumbnails(server: &TestServer, source: ContentHash) -> usize {
+    server.store.thumbnails_of(&source, 10).await.unwrap().len()
 }

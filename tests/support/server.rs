@@ -10,6 +10,7 @@ use mmr_core::{
     datastore::{Datastore, Datastores},
     download::FetchLimits,
     federation::{Federation, NoFederation},
+    gc::CollectorSchedule,
     policy::{Policies, ServerPolicy},
     store::MediaStore,
     thumbnail::{RenderEngine, RenderLimits},
@@ -81,6 +82,8 @@ pub struct TestServerBuilder {
     pub shared: bool,
     /// What may be rendered at once.
     pub render: RenderLimits,
+    /// When what is cleared away.
+    pub schedule: CollectorSchedule,
     /// Where it is rendered; on threads by default.
     pub engine: Option<Arc<dyn RenderEngine>>,
 }
@@ -98,6 +101,7 @@ impl Default for TestServerBuilder {
             fetches: FetchLimits::default(),
             shared: false,
             render: RenderLimits::default(),
+            schedule: CollectorSchedule::default(),
             engine: None,
         }
     }
@@ -128,6 +132,7 @@ impl TestServerBuilder {
             fetches,
             shared,
             render,
+            schedule,
             engine,
         } = self;
         let name: OwnedServerName = SERVER_NAME.try_into().expect("a server name");
@@ -143,6 +148,7 @@ impl TestServerBuilder {
         .federation(federation)
         .fetch_limits(fetches)
         .share_fetches(shared)
+        .collector_schedule(schedule)
         .render_limits(render);
         if let Some(engine) = engine {
             repository = repository.render_engine(engine);

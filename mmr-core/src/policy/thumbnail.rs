@@ -55,18 +55,64 @@ impl ThumbnailPolicy {
 
     /// Whether sources of this type, as found in the bytes, are thumbnailed.
     ///
-    /// Operators write `image/jpg` for JPEG, and an animated PNG passes as a PNG too.
+    /// Other names of a type count as that type. What is of a narrower type passes under the wider one, too: an animated PNG
+    /// as a PNG, HEIC as HEIF.
     #[must_use]
     pub fn allows_type(&self, content_type: &str) -> bool {
-        let alias = match content_type {
-            "image/jpeg" => "image/jpg",
+        let found = canonical(content_type);
+        let wider = match found {
             "image/apng" => "image/png",
+            "image/heic" => "image/heif",
             other => other,
         };
-        self.types
-            .iter()
-            .any(|allowed| allowed.eq_ignore_ascii_case(content_type) || allowed.eq_ignore_ascii_case(alias))
+        let mut allowed = self.types.iter().map(|allowed| canonical(allowed));
+        allowed.any(|allowed| allowed.eq_ignore_ascii_case(found) || allowed.eq_ignore_ascii_case(wider))
     }
+
+    /// Whether thumbnails are made of this type in some build, under this or another name.
+    #[must_use]
+    pub fn knows_type(content_type: &str) -> bool {
+        let name = canonical(content_type);
+        TYPES.iter().any(|(known, _)| *known == name)
+    }
+
+    /// The types that thumbnails are made of in some build, by their usual names.
+    pub fn known_types() -> impl Iterator<Item = &'static str> {
+        TYPES.iter().map(|(name, _)| *name)
+    }
+}
+
+/// Types that thumbnails may be made of, each with the other names that it goes by.
+const TYPES: [(&str, &[&str]); 21] = [
+    ("image/jpeg", &["image/jpg", "image/pjpeg"]),
+    ("image/png", &["image/x-png"]),
+    ("image/apng", &["image/vnd.mozilla.apng"]),
+    ("image/gif", &[]),
+    ("image/webp", &[]),
+    ("image/avif", &["image/avif-sequence"]),
+    ("image/heic", &["image/heic-sequence"]),
+    ("image/heif", &["image/heif-sequence"]),
+    ("image/jxl", &[]),
+    ("image/bmp", &["image/x-bmp", "image/x-ms-bmp"]),
+    ("image/tiff", &["image/tif", "image/x-tiff"]),
+    ("image/svg+xml", &["image/svg"]),
+    ("application/pdf", &["application/x-pdf"]),
+    ("audio/mpeg", &["audio/mp3", "audio/mpeg3", "audio/x-mp3", "audio/x-mpeg"]),
+    ("audio/ogg", &["audio/vorbis", "audio/opus", "audio/x-ogg", "application/ogg"]),
+    ("audio/wav", &["audio/wave", "audio/x-wav", "audio/vnd.wave", "audio/x-pn-wav"]),
+    ("audio/flac", &["audio/x-flac"]),
+    ("audio/mp4", &["audio/m4a", "audio/x-m4a"]),
+    ("video/mp4", &["video/x-m4v"]),
+    ("video/quicktime", &[]),
+    ("video/webm", &[]),
+];
+
+/// The name under which a type is compared; its own where it is not known.
+fn canonical(name: &str) -> &str {
+    let known = TYPES.iter().find(|(canonical, aliases)| {
+        [*canonical].iter().chain(*aliases).any(|known| known.eq_ignore_ascii_case(name))
+    });
+    known.map_or(name, |(canonical, _)| canonical)
 }
 
 #[cfg(test)]
@@ -93,6 +139,30 @@ mod tests {
     fn allowing_png_allows_animated_png_but_not_the_reverse() {
         assert!(only("image/png").allows_type("image/apng"));
         assert!(!only("image/apng").allows_type("image/png"));
+    }
+
+    #[test]
+    fn a_type_goes_by_any_of_its_names() {
+        for (allowed, found) in [
+            ("image/x-bmp", "image/bmp"),
+            ("audio/x-wav", "audio/wav"),
+            ("audio/flac", "audio/x-flac"),
+            ("Audio/MP3", "audio/mpeg"),
+            ("audio/x-m4a", "audio/mp4"),
+            ("image/heif", "image/heic"),
+        ] {
+            assert!(only(allowed).allows_type(found), "{allowed} {found}");
+            assert!(ThumbnailPolicy::knows_type(allowed) && ThumbnailPolicy::knows_type(found));
+        }
+        assert!(!ThumbnailPolicy::knows_type("image/x-nonsense"));
+    }
+
+    #[test]
+    fn a_name_stands_for_one_type() {
+        let names: Vec<_> = TYPES.iter().flat_map(|(name, aliases)| aliases.iter().chain([name])).collect();
+        for name in &names {
+            assert_eq!(names.iter().filter(|other| *other == name).count(), 1, "{name}");
+        }
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl MediaRepositoryBuilder {
         self
     }
 
-    /// Sets when garbage is collected.
+    /// Sets when garbage is collected, and what expires.
     pub fn collector_schedule(mut self, schedule: CollectorSchedule) -> Self {
         self.schedule = schedule;
         self
@@ -218,6 +218,7 @@ impl MediaRepositoryBuilder {
             batches: thumbnail::Batches::new(background.clone()),
             failures: thumbnail::Failures::new(),
             fleeting: thumbnail::FleetingThumbnails::new(),
+            headers: thumbnail::KnownHeaders::new(cached_records),
             leases,
             known: thumbnail::KnownThumbnails::new(cached_records),
             policies: policy_handle.clone(),
@@ -249,6 +250,7 @@ impl MediaRepositoryBuilder {
         let collector = Collector::new(gc::Inner {
             blobs: facet(),
             reservations: facet(),
+            thumbnails: facet(),
             leases: facet(),
             datastores: datastores.clone(),
             clock,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use super::{Inserted, MediaFilter, NewBlob, Removed, StoreError};
+use super::{Inserted, MediaFilter, NewBlob, StoreError};
 use crate::types::{ContentHash, ContentType, Lookup, Mxc, ThumbnailRecord, ThumbnailSpec, Timestamp};
 
 /// Thumbnails, by the bytes of their source and the normalised request.
@@ -13,6 +13,13 @@ pub trait ThumbnailIndex: fmt::Debug + Send + Sync + 'static {
     /// What is known about `mxc` and about its thumbnail for `spec`, in one round trip.
     async fn thumbnail(&self, mxc: &Mxc, spec: &ThumbnailSpec) -> Result<ThumbnailLookup, StoreError>;
 
+    /// Up to `limit` of the thumbnails of these bytes, the narrowest first, then by height, method and variant.
+    async fn thumbnails_of(
+        &self,
+        source: &ContentHash,
+        limit: u32,
+    ) -> Result<Vec<ThumbnailRecord>, StoreError>;
+
     /// Records a thumbnail. Answers [`Inserted::BlobGone`] when no media has the source's bytes any more, or the blob
     /// to link is not there; [`super::Refusal::Taken`] when there is such a thumbnail already; otherwise like
     /// [`super::MediaIndex::insert`]. Quarantine and quota play no part.
@@ -20,14 +27,25 @@ pub trait ThumbnailIndex: fmt::Debug + Send + Sync + 'static {
 
     /// Removes up to `limit` thumbnails whose bytes were rendered before `rendered_before` and whose source any media
     /// has that matches `filter`, the oldest first. Locations of blobs left unused enter the garbage list as of `now` in
-    /// the same transaction. [`Removed::mxcs`] stays empty.
+    /// the same transaction.
     async fn remove_thumbnails(
         &self,
         filter: &MediaFilter,
         rendered_before: Timestamp,
         limit: u32,
         now: Timestamp,
-    ) -> Result<Removed, StoreError>;
+    ) -> Result<RemovedThumbnails, StoreError>;
+}
+
+/// What a removal of thumbnails removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RemovedThumbnails {
+    /// Number of thumbnails; fewer than the limit when there are no more.
+    pub thumbnails: u32,
+    /// Number of blobs that nothing refers to any more.
+    pub blobs: u64,
+    /// Their total size in bytes.
+    pub bytes: u64,
 }
 
 /// A picture and its thumbnail.

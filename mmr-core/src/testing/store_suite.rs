@@ -123,6 +123,8 @@ macro_rules! media_store_suite {
                 bytes_shared_with_a_thumbnail_stay,
                 a_picture_may_be_its_own_thumbnail,
                 old_thumbnails_are_removed_by_filter,
+                a_batch_counts_thumbnails_whose_bytes_stay,
+                the_thumbnails_of_a_picture_are_listed_in_order,
             ]
         );
         $crate::__contract!(

@@ -24,7 +24,7 @@ pub trait RenderEngine: fmt::Debug + Send + Sync + 'static {
 pub struct RenderOrder {
     /// The source; at most [`ThumbnailPolicy::max_source_bytes`] are read of it.
     pub source: ByteStream,
-    /// The thumbnails wanted; at least one.
+    /// The thumbnails wanted; none to be told what the source is. See [`RenderTask::specs`](super::RenderTask::specs).
     pub specs: Vec<ThumbnailSpec>,
     /// The policy of this request.
     pub policy: Arc<ThumbnailPolicy>,
@@ -35,7 +35,8 @@ pub struct RenderOrder {
 /// What the header of a source led to.
 #[derive(Debug)]
 pub enum Planned {
-    /// No pixels are needed: every thumbnail is the original. In the order of the specs.
+    /// No pixels are needed: every thumbnail is the original, in the order of the specs; or nothing was wanted but to be told
+    /// what the source is, which one [`Rendered::Original`] does.
     Done(Vec<Rendered>),
     /// Pixels are needed.
     Job(Job),

@@ -64,6 +64,17 @@ struct Shared {
     memory_units: u32,
 }
 
+/// What the header of a source says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probed {
+    /// The type found in the bytes.
+    pub content_type: &'static str,
+    /// Width in pixels as shown; 0 where there is nothing to see.
+    pub width: u32,
+    /// Height in pixels as shown; 0 where there is nothing to see.
+    pub height: u32,
+}
+
 const MIB: u64 = 1024 * 1024;
 
 /// Memory is counted in KiB, so that a semaphore's 32-bit counts reach 4 TiB.
@@ -139,6 +150,14 @@ impl RenderPool {
     ) -> Result<Vec<Rendered>, RenderError> {
         self.admit(source.len() as u64)?.turn().await?.render(source.into(), specs, policy).await
     }
+
+    /// Reads the header of a source, or of its beginning, and of `bytes` of it at most.
+    ///
+    /// # Errors
+    /// See [`RenderError`].
+    pub async fn probe(&self, source: ByteStream, bytes: u64) -> Result<Probed, RenderError> {
+        self.admit(bytes)?.turn().await?.probe(source, bytes).await
+    }
 }
 
 /// Places in the queue of a [`RenderPool`].
@@ -194,6 +213,29 @@ impl Turn {
         };
         // An engine may be a process that a hostile source has taken over.
         if rendered.len() == wanted { Ok(rendered) } else { Err(RenderError::Crashed) }
+    }
+}
+
+impl Turn {
+    pub(super) async fn probe(self, source: ByteStream, bytes: u64) -> Result<Probed, RenderError> {
+        let Self { shared, deadline, held } = self;
+        // Nothing is decoded, so that limits on what is decoded say nothing here.
+        let policy = ThumbnailPolicy {
+            max_pixels: u64::MAX,
+            max_source_bytes: bytes,
+            types: ThumbnailPolicy::known_types().map(str::to_owned).collect(),
+            ..ThumbnailPolicy::default()
+        };
+        let order = RenderOrder { source, specs: Vec::new(), policy: Arc::new(policy), held };
+        match before(deadline, shared.engine.prepare(order)).await? {
+            Planned::Done(rendered) => match rendered[..] {
+                [Rendered::Original { content_type, width, height }] => {
+                    Ok(Probed { content_type, width, height })
+                }
+                _ => Err(RenderError::Unsupported("its header does not say what it is".to_owned())),
+            },
+            Planned::Job(_) => Err(RenderError::Unsupported("its header does not say what it is".to_owned())),
+        }
     }
 }
 

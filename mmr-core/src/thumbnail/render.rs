@@ -29,7 +29,8 @@ pub trait Renderer: fmt::Debug + Send + Sync + 'static {
 pub struct RenderTask {
     /// The whole source.
     pub source: Bytes,
-    /// The thumbnails wanted; at least one.
+    /// The thumbnails wanted. None asks what the source is: its header alone answers, as [`Prepared::Done`] with one
+    /// [`Rendered::Original`], whose size is zero where there is nothing to see.
     pub specs: Vec<ThumbnailSpec>,
     /// The policy of this request.
     pub policy: Arc<ThumbnailPolicy>,
@@ -57,7 +58,7 @@ impl Cancelled {
 /// What the header of a source led to.
 #[derive(Debug)]
 pub enum Prepared {
-    /// No pixels are needed: every thumbnail is the original. In the order of the specs.
+    /// No pixels are needed: every thumbnail is the original, in the order of the specs; or there are no specs.
     Done(Vec<Rendered>),
     /// Pixels are needed.
     Work(Work),

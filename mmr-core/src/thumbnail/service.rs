@@ -6,6 +6,7 @@ use super::{
     RenderError, RenderPool,
     batch::{Batches, Joined, Ready},
     failures::Failures,
+    info::KnownHeaders,
     normalise,
 };
 use crate::{
@@ -44,6 +45,7 @@ pub(crate) struct Inner {
     pub(crate) failures: Failures,
     pub(crate) known: KnownThumbnails,
     pub(crate) fleeting: FleetingThumbnails,
+    pub(crate) headers: KnownHeaders,
     /// What nodes on the same store agree by on who renders; `None` where there is one node.
     pub(crate) leases: Option<Leases>,
     pub(crate) policies: PolicyHandle,

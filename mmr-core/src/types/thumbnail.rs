@@ -135,6 +135,12 @@ impl Variant {
     /// All variants.
     pub const ALL: [Self; 3] = [Self::Still, Self::WebP, Self::Animated];
 
+    /// The variant that is stored under this word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|variant| variant.as_str() == word)
+    }
+
     /// The word under which it is stored.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

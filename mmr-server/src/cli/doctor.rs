@@ -3,12 +3,16 @@
 use std::{path::Path, process::ExitCode};
 
 use anyhow::Context as _;
-use mmr_core::backend::{
-    net::{NetFederation, SigningKeys},
-    object_store::Outcome,
+use mmr_core::{
+    backend::{
+        net::{NetFederation, SigningKeys},
+        object_store::Outcome,
+    },
+    thumbnail::worker::{WorkerCommand, Workers},
 };
 use serde::Deserialize;
 
+use super::RENDER_WORKER;
 use crate::{
     auth::Homeserver,
     config::{self, BucketSettings, Database, HomeserverSettings, Loaded, Settings, StorageSettings},
@@ -34,6 +38,7 @@ async fn examine(settings: &Settings) -> anyhow::Result<bool> {
             println!("-     {}: no signingKeyPath, so no authenticated media of other servers", host.name);
         }
     }
+    healthy &= try_render_worker(settings).await;
     healthy &= report(&format!("{} answers", settings.database.named()), database_answers(settings).await);
     for datastore in &settings.datastores {
         healthy &= match &datastore.storage {
@@ -114,6 +119,21 @@ async fn try_bucket(id: &str, settings: &BucketSettings) -> anyhow::Result<bool>
         }
     }
     Ok(healthy)
+}
+
+/// The server renders without any sandbox, too; so what is missing is a remark.
+async fn try_render_worker(settings: &Settings) -> bool {
+    let workers = Workers::new(WorkerCommand::this_program([RENDER_WORKER]), settings.render);
+    let what = "thumbnails: a render worker starts";
+    match workers.probe().await {
+        Ok(missing) => {
+            for missing in &missing {
+                println!("-     thumbnails: render workers are not fully sandboxed: {missing}");
+            }
+            report(what, Ok(()))
+        }
+        Err(error) => report(what, Err(error.into())),
+    }
 }
 
 fn takes_files(directory: &Path) -> anyhow::Result<()> {

@@ -41,6 +41,8 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// Bounds on rendering.
     pub render: RenderLimits,
+    /// Age at which thumbnails are dropped; `None` for never.
+    pub thumbnail_lifetime: Option<Duration>,
     /// Bounds on fetching from other servers.
     pub fetches: FetchLimits,
     /// Background tasks that run here at the same time.

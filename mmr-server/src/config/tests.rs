@@ -1,9 +1,12 @@
 //! Configuration as a whole.
 
+use std::time::Duration;
+
 use mmr_core::{
     backend::s3::{S3Encryption, S3Options},
     datastore::Placement,
-    types::{DatastoreId, MediaKind},
+    policy::ThumbnailPolicy,
+    types::{DatastoreId, MediaKind, Size},
 };
 
 use super::{
@@ -306,6 +309,55 @@ fn quotas_and_reported_sizes_mean_what_matrix_media_repo_says() {
     assert_eq!((host.policy.uploads.max_bytes, host.reported_max_bytes), (None, None));
     let rule = &host.policy.uploads.quotas[0];
     assert_eq!((rule.cap.max_bytes, rule.cap.max_files, rule.max_pending), (None, Some(3), None));
+}
+
+#[test]
+fn thumbnails_mean_what_matrix_media_repo_says() {
+    let text = "thumbnails:
+  maxSourceBytes: 0
+  maxPixels: 1000
+  sizes: [{width: 10, height: 20}]
+  dynamicSizing: true
+  allowAnimated: false
+  defaultAnimated: true
+  maxAnimateSizeBytes: 7
+  stillFrame: 0.25
+  expireAfterDays: 3
+  types: [image/webp]
+";
+    let settings = with(text).unwrap().settings;
+    assert!(settings.unsupported.is_empty(), "{:?}", settings.unsupported);
+    assert_eq!(settings.thumbnail_lifetime, Some(Duration::from_hours(72)));
+    let expected = ThumbnailPolicy {
+        sizes: vec![Size::new(10, 20)],
+        dynamic_sizing: true,
+        max_pixels: 999,
+        max_source_bytes: u64::MAX,
+        types: vec!["image/webp".to_owned()],
+        allow_animated: false,
+        default_animated: true,
+        max_animate_bytes: 7,
+        still_frame: 0.25,
+    };
+    assert_eq!(*settings.homeservers[0].policy.thumbnails, expected);
+}
+
+#[test]
+fn thumbnails_never_expire_unless_that_is_said() {
+    for days in ["0", "-1"] {
+        let settings = with(&format!("thumbnails: {{expireAfterDays: {days}}}\n")).unwrap().settings;
+        assert_eq!(settings.thumbnail_lifetime, None, "{days}");
+    }
+}
+
+#[test]
+fn a_type_that_no_thumbnail_is_made_of_is_a_warning_with_those_that_are() {
+    let Loaded { settings, warnings } =
+        with("thumbnails:\n  types:\n    - image/jpg\n    - image/nonsense\n    - audio/x-m4a\n").unwrap();
+    let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    let expected = "b.yaml:4: thumbnails.types[1]: no thumbnails are made of \"image/nonsense\", it has no effect; accepted: one of image/jpeg, ";
+    assert!(warnings.len() == 1 && warnings[0].starts_with(expected), "{warnings:?}");
+    assert!(settings.homeservers[0].policy.thumbnails.allows_type("audio/mp4"));
 }
 
 #[test]

@@ -60,6 +60,7 @@ pub(super) fn validate(
         datastores: all.into_settings(),
         cache: cache(&downloads.cache, report),
         render: render(&thumbnails),
+        thumbnail_lifetime: days(thumbnails.expire_after_days),
         fetches: fetches(&downloads),
         task_workers: tasks.num_workers as usize,
         network: network(federation, egress),
@@ -269,11 +270,25 @@ fn thumbnails(raw: &Thumbnails) -> ThumbnailPolicy {
     ThumbnailPolicy {
         sizes: raw.sizes.iter().map(|size| Size::new(size.width, size.height)).collect(),
         dynamic_sizing: raw.dynamic_sizing,
-        max_pixels: raw.max_pixels,
+        // There, the limit itself is refused.
+        max_pixels: raw.max_pixels - 1,
         max_source_bytes: unless_zero(raw.max_source_bytes).unwrap_or(u64::MAX),
         types: raw.types.iter().map(|name| name.0.clone()).collect(),
-        ..ThumbnailPolicy::default()
+        allow_animated: raw.allow_animated,
+        default_animated: raw.default_animated,
+        max_animate_bytes: unless_zero(raw.max_animate_size_bytes).unwrap_or(u64::MAX),
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a place between two frames needs no more digits"
+        )]
+        still_frame: raw.still_frame as f32,
     }
+}
+
+/// `None` for never.
+fn days(days: i64) -> Option<Duration> {
+    let days = u64::try_from(days).ok().filter(|&days| days > 0)?;
+    Some(Duration::from_secs(days.saturating_mul(24 * 60 * 60)))
 }
 
 const fn unless_zero(limit: u64) -> Option<u64> {

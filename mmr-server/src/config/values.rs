@@ -2,6 +2,7 @@
 
 mod names;
 mod network;
+mod source_type;
 
 use std::{
     fmt::Display,
@@ -13,6 +14,7 @@ pub use self::names::{LogLevel, Pattern, Secret};
 pub(super) use self::{
     names::{AdminApi, DatastoreKind, DatastoreType, Free, Text},
     network::{BaseUrl, BindHost, Cidr, HostPort},
+    source_type::SourceType,
 };
 use super::{
     node::{Data, Node},

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use mmr_core::{
     MediaRepository,
     backend::net::{EgressPolicy, NetFederation, NetOptions, SigningKeys},
+    gc::CollectorSchedule,
     lifecycle::Background,
     policy::Policies,
     store::MediaStore,
@@ -59,6 +60,10 @@ pub async fn wire(settings: &Settings) -> anyhow::Result<Wired> {
     let mut builder = MediaRepository::builder(Arc::clone(&store), datastores, Policies::new(policies))
         .render_limits(settings.render)
         .render_engine(Arc::new(workers))
+        .collector_schedule(CollectorSchedule {
+            thumbnail_lifetime: settings.thumbnail_lifetime,
+            ..CollectorSchedule::default()
+        })
         .fetch_limits(settings.fetches)
         .task_workers(settings.task_workers)
         .share_fetches(database.is_shared())

@@ -3,9 +3,10 @@ use async_trait::async_trait;
 use super::{MemoryStore, State, Thumbnail};
 use crate::{
     store::{
-        Inserted, MediaFilter, NewThumbnail, Refusal, Removed, StoreError, ThumbnailIndex, ThumbnailLookup,
+        Inserted, MediaFilter, NewThumbnail, Refusal, RemovedThumbnails, StoreError, ThumbnailIndex,
+        ThumbnailLookup,
     },
-    types::{ContentHash, Lookup, Method, Mxc, ThumbnailSpec, Timestamp},
+    types::{ContentHash, Lookup, Method, Mxc, ThumbnailRecord, ThumbnailSpec, Timestamp},
 };
 
 #[async_trait]
@@ -18,6 +19,19 @@ impl ThumbnailIndex for MemoryStore {
             Lookup::Reserved(_) | Lookup::Unknown => None,
         };
         Ok(ThumbnailLookup { media, thumbnail })
+    }
+
+    async fn thumbnails_of(
+        &self,
+        source: &ContentHash,
+        limit: u32,
+    ) -> Result<Vec<ThumbnailRecord>, StoreError> {
+        let state = self.state();
+        let mut specs: Vec<_> =
+            state.thumbnails.keys().filter(|(of, _)| of == source).map(|(_, spec)| *spec).collect();
+        specs.sort_by_key(|spec| (spec.width, spec.height, spec.method.as_str(), spec.variant.as_str()));
+        specs.truncate(limit as usize);
+        Ok(specs.into_iter().filter_map(|spec| state.thumbnail_record(*source, spec)).collect())
     }
 
     async fn insert_thumbnail(&self, new: &NewThumbnail) -> Result<Inserted, StoreError> {
@@ -48,7 +62,7 @@ impl ThumbnailIndex for MemoryStore {
         rendered_before: Timestamp,
         limit: u32,
         now: Timestamp,
-    ) -> Result<Removed, StoreError> {
+    ) -> Result<RemovedThumbnails, StoreError> {
         let mut state = self.state();
         let mut found: Vec<(ContentHash, ThumbnailSpec)> = state
             .thumbnails
@@ -69,11 +83,12 @@ impl ThumbnailIndex for MemoryStore {
                 spec.variant.as_str(),
             )
         });
-        for key in found.iter().take(limit as usize) {
+        found.truncate(limit as usize);
+        for key in &found {
             state.thumbnails.remove(key);
         }
         let (blobs, bytes) = state.sweep(now);
-        Ok(Removed { mxcs: Vec::new(), blobs, bytes })
+        Ok(RemovedThumbnails { thumbnails: u32::try_from(found.len()).unwrap_or(limit), blobs, bytes })
     }
 }
 

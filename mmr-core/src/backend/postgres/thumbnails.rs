@@ -8,8 +8,10 @@ use super::{
     row::{Columns, blob_columns, values},
 };
 use crate::{
-    store::{Inserted, MediaFilter, NewThumbnail, Removed, StoreError, ThumbnailIndex, ThumbnailLookup},
-    types::{Lookup, Mxc, ThumbnailRecord, ThumbnailSpec, Timestamp},
+    store::{
+        Inserted, MediaFilter, NewThumbnail, RemovedThumbnails, StoreError, ThumbnailIndex, ThumbnailLookup,
+    },
+    types::{ContentHash, Lookup, Method, Mxc, ThumbnailRecord, ThumbnailSpec, Timestamp, Variant},
 };
 
 #[async_trait]
@@ -22,18 +24,31 @@ impl ThumbnailIndex for PostgresStore {
         let mut columns = Columns::of("media", only(&rows, "media")?);
         let media = looked_up(&mut columns, mxc)?;
         let thumbnail = match &media {
-            Lookup::Stored(record) if !columns.is_null()? => Some(ThumbnailRecord {
-                source: record.blob.hash,
-                spec: *spec,
-                blob: columns.blob()?,
-                content_type: columns.content_type()?,
-                width: columns.u32()?,
-                height: columns.u32()?,
-                created: columns.time()?,
-            }),
+            Lookup::Stored(record) if !columns.is_null()? => {
+                Some(read(&mut columns, record.blob.hash, *spec)?)
+            }
             _ => None,
         };
         Ok(ThumbnailLookup { media, thumbnail })
+    }
+
+    async fn thumbnails_of(
+        &self,
+        source: &ContentHash,
+        limit: u32,
+    ) -> Result<Vec<ThumbnailRecord>, StoreError> {
+        let rows = self.pool().read(OF_SOURCE, &values![source, limit]).await?;
+        let read_any = |row| {
+            let mut columns = Columns::of("thumbnails", row);
+            let spec = ThumbnailSpec {
+                width: columns.u32()?,
+                height: columns.u32()?,
+                method: columns.parse(str::parse::<Method>)?,
+                variant: columns.parse(|word| Variant::parse(word).ok_or("no variant"))?,
+            };
+            read(&mut columns, *source, spec)
+        };
+        rows.iter().map(read_any).collect()
     }
 
     async fn insert_thumbnail(&self, thumbnail: &NewThumbnail) -> Result<Inserted, StoreError> {
@@ -51,13 +66,13 @@ impl ThumbnailIndex for PostgresStore {
         rendered_before: Timestamp,
         limit: u32,
         now: Timestamp,
-    ) -> Result<Removed, StoreError> {
+    ) -> Result<RemovedThumbnails, StoreError> {
         let mut conditions = Conditions::of(filter);
         let before = conditions.param(rendered_before);
         let (limit, now) = (conditions.param(limit), conditions.param(now));
         let sql = format!(
             "WITH found AS MATERIALIZED ({} LIMIT {limit}) \
-             SELECT d.o_blobs, d.o_bytes FROM (SELECT array_agg(source) AS sources, array_agg(spec_width) AS widths, \
+             SELECT f.many, d.o_blobs, d.o_bytes FROM (SELECT count(*) AS many, array_agg(source) AS sources, array_agg(spec_width) AS widths, \
                  array_agg(spec_height) AS heights, array_agg(method::text) AS methods, \
                  array_agg(variant) AS variants, array_agg(blob) AS blobs FROM found) f, \
              mmr.drop_thumbnails(f.sources, f.widths, f.heights, f.methods, f.variants, f.blobs, {before}, {now}) d",
@@ -65,7 +80,12 @@ impl ThumbnailIndex for PostgresStore {
         );
         let rows = self.pool().write_composed(&sql, conditions.params()).await?;
         let mut columns = Columns::of("thumbnails", only(&rows, "thumbnails")?);
-        Ok(Removed { mxcs: Vec::new(), blobs: columns.u64()?, bytes: columns.u64()? })
+        let thumbnails = columns.u64()?;
+        Ok(RemovedThumbnails {
+            thumbnails: u32::try_from(thumbnails).unwrap_or(u32::MAX),
+            blobs: columns.u64()?,
+            bytes: columns.u64()?,
+        })
     }
 }
 
@@ -80,6 +100,30 @@ const FIND: &str = concat!(
         AND t.method = $5 AND t.variant = $6
     LEFT JOIN mmr.blobs tb ON tb.id = t.blob",
 );
+
+const OF_SOURCE: &str = concat!(
+    "SELECT t.spec_width, t.spec_height, t.method, t.variant, ",
+    blob_columns!("tb"),
+    ", t.content_type, t.width, t.height, t.created FROM mmr.thumbnails t JOIN mmr.blobs tb ON tb.id = t.blob",
+    " WHERE t.source = (SELECT s.id FROM mmr.blobs s WHERE s.hash = $1)",
+    " ORDER BY t.spec_width, t.spec_height, t.method, t.variant LIMIT $2",
+);
+
+fn read(
+    columns: &mut Columns<'_>,
+    source: ContentHash,
+    spec: ThumbnailSpec,
+) -> Result<ThumbnailRecord, StoreError> {
+    Ok(ThumbnailRecord {
+        source,
+        spec,
+        blob: columns.blob()?,
+        content_type: columns.content_type()?,
+        width: columns.u32()?,
+        height: columns.u32()?,
+        created: columns.time()?,
+    })
+}
 
 const INSERT: &str = "SELECT o_outcome, o_datastore, o_key FROM mmr.insert_thumbnail(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";

@@ -74,6 +74,7 @@ fn no_fixed_statement_scans_a_table() {
         thumbnails::DELETE,
         thumbnails::FIND,
         thumbnails::IS_TAKEN,
+        thumbnails::OF_SOURCE,
         uploads::EXPIRE,
         uploads::PENDING,
         uploads::RESERVATION,

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, params, params_from_iter};
+use rusqlite::{Connection, Row, params, params_from_iter};
 
 use super::{
     SqliteStore, blobs,
@@ -11,9 +11,10 @@ use super::{
 };
 use crate::{
     store::{
-        Inserted, MediaFilter, NewThumbnail, Refusal, Removed, StoreError, ThumbnailIndex, ThumbnailLookup,
+        Inserted, MediaFilter, NewThumbnail, Refusal, RemovedThumbnails, StoreError, ThumbnailIndex,
+        ThumbnailLookup,
     },
-    types::{ContentHash, Lookup, Mxc, ThumbnailRecord, ThumbnailSpec, Timestamp},
+    types::{ContentHash, Lookup, Method, Mxc, ThumbnailRecord, ThumbnailSpec, Timestamp, Variant},
 };
 
 #[async_trait]
@@ -31,6 +32,18 @@ impl ThumbnailIndex for SqliteStore {
         .await
     }
 
+    async fn thumbnails_of(
+        &self,
+        source: &ContentHash,
+        limit: u32,
+    ) -> Result<Vec<ThumbnailRecord>, StoreError> {
+        let source = *source;
+        self.read(move |conn| {
+            all(conn, OF_SOURCE, params![source.as_bytes(), limit], |row| read_any(row, source))
+        })
+        .await
+    }
+
     async fn insert_thumbnail(&self, thumbnail: &NewThumbnail) -> Result<Inserted, StoreError> {
         let thumbnail = thumbnail.clone();
         self.write(move |conn| insert(conn, &thumbnail)).await
@@ -42,7 +55,7 @@ impl ThumbnailIndex for SqliteStore {
         rendered_before: Timestamp,
         limit: u32,
         now: Timestamp,
-    ) -> Result<Removed, StoreError> {
+    ) -> Result<RemovedThumbnails, StoreError> {
         let select = select(filter)?;
         self.write(move |conn| remove(conn, select, rendered_before, limit, now)).await
     }
@@ -63,17 +76,41 @@ fn find(
 ) -> Result<Option<ThumbnailRecord>, StoreError> {
     let ThumbnailSpec { width, height, method, variant } = spec;
     let key = params![source.as_bytes(), width, height, method.as_str(), variant.as_str()];
-    first(conn, FIND, key, |row| {
-        let mut columns = Columns::of("thumbnails", row);
-        Ok(ThumbnailRecord {
-            source,
-            spec,
-            blob: columns.blob()?,
-            content_type: columns.content_type()?,
-            width: columns.get()?,
-            height: columns.get()?,
-            created: columns.time()?,
-        })
+    first(conn, FIND, key, |row| read(&mut Columns::of("thumbnails", row), source, spec))
+}
+
+pub(super) const OF_SOURCE: &str = concat!(
+    "SELECT t.spec_width, t.spec_height, t.method, t.variant, ",
+    blob_columns!(),
+    ", t.content_type, t.width, t.height, t.created FROM thumbnails t JOIN blobs b ON b.id = t.blob",
+    " WHERE t.source = (SELECT id FROM blobs WHERE hash = ?1)",
+    " ORDER BY t.spec_width, t.spec_height, t.method, t.variant LIMIT ?2",
+);
+
+fn read_any(row: &Row<'_>, source: ContentHash) -> Result<ThumbnailRecord, StoreError> {
+    let mut columns = Columns::of("thumbnails", row);
+    let spec = ThumbnailSpec {
+        width: columns.get()?,
+        height: columns.get()?,
+        method: columns.parse(str::parse::<Method>)?,
+        variant: columns.parse(|word| Variant::parse(word).ok_or("no variant"))?,
+    };
+    read(&mut columns, source, spec)
+}
+
+fn read(
+    columns: &mut Columns<'_>,
+    source: ContentHash,
+    spec: ThumbnailSpec,
+) -> Result<ThumbnailRecord, StoreError> {
+    Ok(ThumbnailRecord {
+        source,
+        spec,
+        blob: columns.blob()?,
+        content_type: columns.content_type()?,
+        width: columns.get()?,
+        height: columns.get()?,
+        created: columns.time()?,
     })
 }
 
@@ -144,17 +181,18 @@ fn remove(
     rendered_before: Timestamp,
     limit: u32,
     now: Timestamp,
-) -> Result<Removed, StoreError> {
+) -> Result<RemovedThumbnails, StoreError> {
     let params = params_from_iter(conditions.params([], [millis(rendered_before).into(), limit.into()]));
     let found: Vec<(i64, u32, u32, String, String, i64)> = all(conn, &select, params, |row| {
         let mut columns = Columns::of("thumbnails", row);
         Ok((columns.get()?, columns.get()?, columns.get()?, columns.get()?, columns.get()?, columns.get()?))
     })?;
+    let thumbnails = u32::try_from(found.len()).unwrap_or(limit);
     let mut suspects = BTreeSet::new();
     for (source, width, height, method, variant, blob) in found {
         run(conn, DELETE, params![source, width, height, method, variant])?;
         suspects.insert(blob);
     }
     let (blobs, bytes) = blobs::sweep(conn, suspects, now)?;
-    Ok(Removed { mxcs: Vec::new(), blobs, bytes })
+    Ok(RemovedThumbnails { thumbnails, blobs, bytes })
 }

@@ -14,13 +14,13 @@ use crate::{
     store::{
         Attributes, BlobIndex, DatastoreUsage, ExportIndex, ExportPart, Inserted, LeaseIndex, MediaFilter,
         MediaIndex, MediaStore, MediaUsage, ModerationIndex, NewBlob, NewMedia, NewTask, NewThumbnail, Page,
-        PreviewIndex, PreviewRecord, Quarantine, Removed, Reserved, Signal, Signals, StoreError, StoredBlob,
-        TaskIndex, TaskRecord, ThumbnailIndex, ThumbnailLookup, UploadFacts, UploadIndex, UploadProbe,
-        UsageIndex, UserUsage,
+        PreviewIndex, PreviewRecord, Quarantine, Removed, RemovedThumbnails, Reserved, Signal, Signals,
+        StoreError, StoredBlob, TaskIndex, TaskRecord, ThumbnailIndex, ThumbnailLookup, UploadFacts,
+        UploadIndex, UploadProbe, UsageIndex, UserUsage,
     },
     types::{
         BlobKey, BlobLocation, ContentHash, DatastoreId, Lookup, MediaRecord, Mxc, Reservation,
-        ThumbnailSpec, Timestamp,
+        ThumbnailRecord, ThumbnailSpec, Timestamp,
     },
 };
 
@@ -82,8 +82,9 @@ facet!(UploadIndex {
 
 facet!(ThumbnailIndex {
     fn thumbnail(mxc: &Mxc, spec: &ThumbnailSpec) -> ThumbnailLookup;
+    fn thumbnails_of(source: &ContentHash, limit: u32) -> Vec<ThumbnailRecord>;
     fn insert_thumbnail(thumbnail: &NewThumbnail) -> Inserted;
-    fn remove_thumbnails(filter: &MediaFilter, rendered_before: Timestamp, limit: u32, now: Timestamp) -> Removed;
+    fn remove_thumbnails(filter: &MediaFilter, rendered_before: Timestamp, limit: u32, now: Timestamp) -> RemovedThumbnails;
 });
 
 facet!(PreviewIndex {

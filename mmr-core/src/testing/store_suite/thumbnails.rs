@@ -7,7 +7,7 @@ use super::{
 use crate::{
     store::{
         DatastoreUsage, Inserted, MediaFilter, MediaStore, NewBlob, NewMedia, NewThumbnail, Refusal, Removed,
-        ThumbnailLookup,
+        RemovedThumbnails, ThumbnailLookup,
     },
     types::{Lookup, Method, ThumbnailRecord, ThumbnailSpec, Timestamp, Variant},
 };
@@ -171,7 +171,7 @@ pub async fn a_picture_may_be_its_own_thumbnail(store: &dyn MediaStore) {
     put(store, media(1, 1)).await;
     render(store, NewThumbnail { blob: NewBlob::Link(hash(1)), ..thumbnail(1, 1) }).await;
     let kept = ok(store.remove_thumbnails(&MediaFilter::default(), at(1), 9, at(50)).await);
-    assert_eq!(kept, Removed::default());
+    assert_eq!(kept, RemovedThumbnails { thumbnails: 1, blobs: 0, bytes: 0 });
     assert_eq!(stored(store, &mxc(1)).await.blob, blob(1));
 
     render(store, NewThumbnail { blob: NewBlob::Link(hash(1)), ..thumbnail(1, 1) }).await;
@@ -197,7 +197,7 @@ pub async fn old_thumbnails_are_removed_by_filter(store: &dyn MediaStore) {
     let everything = MediaFilter::default();
     let remove = async |filter: &MediaFilter, before: Timestamp, limit| {
         let removed = ok(store.remove_thumbnails(filter, before, limit, at(50)).await);
-        assert_eq!(removed.mxcs, []);
+        assert_eq!(u64::from(removed.thumbnails), removed.blobs, "each has bytes of its own");
         (removed.blobs, removed.bytes)
     };
     assert_eq!(remove(&everything, at(10), 9).await, (0, 0));
@@ -211,4 +211,43 @@ pub async fn old_thumbnails_are_removed_by_filter(store: &dyn MediaStore) {
     assert_eq!(remove(&everything, at(99), 9).await, (1, blob(301).size));
     assert_eq!(ok(store.garbage(9, at(99)).await).len(), 4);
     assert_eq!(stored(store, &mxc(1)).await.blob, blob(1));
+}
+
+/// What is removed is counted also where its bytes are used elsewhere, so that whoever removes in batches knows the last.
+pub async fn a_batch_counts_thumbnails_whose_bytes_stay(store: &dyn MediaStore) {
+    put(store, media(1, 1)).await;
+    put(store, media(2, 2)).await;
+    for size in [32, 64, 96] {
+        render(
+            store,
+            NewThumbnail { spec: spec(size, size), blob: NewBlob::Link(hash(2)), ..thumbnail(1, 2) },
+        )
+        .await;
+    }
+    for left in [2, 1, 0] {
+        let removed = ok(store.remove_thumbnails(&MediaFilter::default(), at(99), 2, at(50)).await);
+        let thumbnails = if left == 2 { 2 } else { left };
+        assert_eq!(removed, RemovedThumbnails { thumbnails, blobs: 0, bytes: 0 });
+    }
+    assert_eq!(stored(store, &mxc(2)).await.blob, blob(2));
+}
+
+/// The thumbnails of some bytes are listed by their boxes, and nobody else's with them.
+pub async fn the_thumbnails_of_a_picture_are_listed_in_order(store: &dyn MediaStore) {
+    put(store, media(1, 1)).await;
+    put(store, media(2, 2)).await;
+    let crop = ThumbnailSpec { method: Method::Crop, ..spec(32, 32) };
+    let moving = ThumbnailSpec { variant: Variant::Animated, ..spec(32, 32) };
+    for (bytes, spec) in (10..).zip([spec(64, 64), spec(32, 32), spec(32, 16), crop, moving]) {
+        render(store, NewThumbnail { spec, ..thumbnail(1, bytes) }).await;
+    }
+    render(store, thumbnail(2, 20)).await;
+    let list = async |source, limit| ok(store.thumbnails_of(&hash(source), limit).await);
+    let mut expected = Vec::new();
+    for spec in [spec(32, 16), crop, moving, spec(32, 32), spec(64, 64)] {
+        expected.extend(found(store, 1, spec).await);
+    }
+    assert_eq!(list(1, 9).await, expected);
+    assert_eq!(list(1, 2).await, expected[..2]);
+    assert_eq!(list(77, 9).await, []);
 }

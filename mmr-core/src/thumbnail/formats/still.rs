@@ -107,6 +107,9 @@ impl Header {
 fn plan(header: Header, task: &RenderTask, encoders: &'static dyn Encoders) -> Result<Prepared, RenderError> {
     let RenderTask { source, specs, policy, cancelled } = task;
     admit(&header, policy)?;
+    if specs.is_empty() {
+        return Ok(Prepared::Done(vec![header.original()]));
+    }
     let plans: Vec<Plan> =
         specs.iter().map(|spec| Plan::of(&header, spec, source.len() as u64, policy)).collect();
     if plans.iter().all(|plan| matches!(plan, Plan::Original)) {

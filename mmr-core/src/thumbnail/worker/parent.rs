@@ -106,14 +106,14 @@ impl Workers {
         }))
     }
 
-    /// Starts one and sees whether it works.
+    /// Starts one and sees whether it works. Answers what the kernel does not have of its sandbox, one remark for each.
     ///
     /// # Errors
-    /// [`RenderError::Worker`] when it does not.
-    pub async fn probe(&self) -> Result<(), RenderError> {
-        let worker = self.start().await?;
+    /// [`RenderError::Worker`] when it does not work.
+    pub async fn probe(&self) -> Result<Vec<String>, RenderError> {
+        let (worker, ready) = self.launch().await?;
         self.put_back(worker);
-        Ok(())
+        Ok(ready.missing)
     }
 
     async fn take(&self) -> Result<Worker, RenderError> {
@@ -127,14 +127,18 @@ impl Workers {
     }
 
     async fn start(&self) -> Result<Worker, RenderError> {
-        let (worker, ready) =
-            Worker::start(&self.0.command, self.0.setup).await.map_err(RenderError::Worker)?;
-        metrics::worker("started");
+        let (worker, ready) = self.launch().await?;
         if !ready.missing.is_empty() && !self.0.announced.swap(true, Ordering::Relaxed) {
             let missing = ready.missing.join("; ");
             tracing::warn!(missing, "render workers are not fully sandboxed");
         }
         Ok(worker)
+    }
+
+    async fn launch(&self) -> Result<(Worker, Ready), RenderError> {
+        let launched = Worker::start(&self.0.command, self.0.setup).await.map_err(RenderError::Worker)?;
+        metrics::worker("started");
+        Ok(launched)
     }
 
     fn put_back(&self, mut worker: Worker) {

@@ -160,8 +160,11 @@ impl Picture {
 
     /// Back to what it stands for. `None` for what no renderer makes.
     pub(super) fn into_rendered(self, bytes: bytes::Bytes) -> Option<Rendered> {
-        const TYPES: [&str; 5] = ["image/jpeg", "image/png", "image/apng", "image/gif", "image/webp"];
-        let content_type = TYPES.into_iter().find(|known| *known == self.content_type)?;
+        // What is passed on as it is goes out under its declared type; what is made here is a picture.
+        const MADE: [&str; 5] = ["image/jpeg", "image/png", "image/apng", "image/gif", "image/webp"];
+        let mut known: Box<dyn Iterator<Item = &'static str>> =
+            if self.original { Box::new(ThumbnailPolicy::known_types()) } else { Box::new(MADE.into_iter()) };
+        let content_type = known.find(|known| *known == self.content_type)?;
         let Self { original, width, height, .. } = self;
         Some(if original {
             Rendered::Original { content_type, width, height }

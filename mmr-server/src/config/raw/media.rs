@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::config::{schema::section, values::Text};
+use crate::config::{
+    schema::section,
+    values::{SourceType, Text},
+};
 
 section! {
     /// `uploads`
@@ -87,24 +90,24 @@ section! {
         "maxSourceBytes" => max_source_bytes: u64 = 10_485_760, Used Host;
         /// Pictures with this many pixels or more are refused before they are decoded.
         "maxPixels" => max_pixels: u64 [1..=u64::MAX] = 32_000_000, Used Host;
-        /// Thumbnails that are rendered at the same time.
+        /// Files that thumbnails are made of at the same time; never more than two for each processor.
         "numWorkers" => num_workers: u32 [1..=1024] = 10, Used Global;
         /// Sizes that are rendered; a request gets the smallest that is not smaller than it asks for.
         "sizes" => sizes: Vec<Size> = default_sizes(), Used Host;
         /// Render any size up to the largest.
         "dynamicSizing" => dynamic_sizing: bool = false, Used Host;
-        /// Types that thumbnails are made of.
-        "types" => types: Vec<Text> = default_types(), Used Host;
-        /// Animate where the client does not say.
-        "allowAnimated" => allow_animated: bool = true, Planned Host;
-        /// Animate unless the client asks for a still picture.
-        "defaultAnimated" => default_animated: bool = false, Planned Host;
-        /// Largest file in bytes that is animated.
-        "maxAnimateSizeBytes" => max_animate_size_bytes: u64 = 10_485_760, Planned Host;
+        /// Types that thumbnails are made of, as found in the bytes of a file.
+        "types" => types: Vec<SourceType> = default_types(), Used Host;
+        /// Let thumbnails move. Without it nobody gets one that does, whatever they ask for.
+        "allowAnimated" => allow_animated: bool = true, Used Host;
+        /// Let them move where the client does not say.
+        "defaultAnimated" => default_animated: bool = false, Used Host;
+        /// Largest file in bytes of which a thumbnail moves; larger ones get a still one. 0 for no limit.
+        "maxAnimateSizeBytes" => max_animate_size_bytes: u64 = 10_485_760, Used Host;
         /// Where in an animation the still picture is taken, from 0 (start) to 1 (end).
-        "stillFrame" => still_frame: f64 [0.0..=1.0] = 0.5, Planned Host;
-        /// Days after which a thumbnail is dropped; 0 or less for never.
-        "expireAfterDays" => expire_after_days: i64 = 0, Planned Global;
+        "stillFrame" => still_frame: f64 [0.0..=1.0] = 0.5, Used Host;
+        /// Days after it was made at which a thumbnail is dropped; it is made again for whoever asks. 0 or less for never.
+        "expireAfterDays" => expire_after_days: i64 = 0, Used Global;
         /// Memory in bytes that all running renderings share.
         "memoryBudgetBytes" => memory_budget_bytes: u64 [1_048_576..=u64::MAX] = 536_870_912, Used Global;
         /// Seconds that one rendering may take.
@@ -136,6 +139,7 @@ fn default_sizes() -> Vec<Size> {
         .into()
 }
 
-fn default_types() -> Vec<Text> {
-    ["image/jpeg", "image/jpg", "image/png", "image/apng", "image/gif", "image/webp"].map(Text::new).into()
+/// Those that are built into matrix-media-repo; its sample configuration lists more.
+fn default_types() -> Vec<SourceType> {
+    ["image/jpeg", "image/jpg", "image/png", "image/gif"].map(SourceType::new).into()
 }
