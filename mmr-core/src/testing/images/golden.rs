@@ -11,7 +11,7 @@ pub fn specimens() -> Vec<Specimen> {
         Specimen::new("jpeg-grey.jpg", super::grey_jpeg(48, 36)),
         Specimen::new("jpeg-cmyk.jpg", super::cmyk_jpeg(48, 36)),
         Specimen::new("jpeg-ycck.jpg", super::ycck_jpeg(48, 36)),
-        Specimen::new("jpeg-profile.jpg", super::jpeg_with_profile(48, 36)),
+        Specimen::new("jpeg-profile.jpg", super::jpeg_with_profile(48, 36, &super::display_p3_profile())),
         Specimen::new("png.png", super::png(48, 36)),
         Specimen::new("png-grey.png", super::grey_png(48, 36)),
         Specimen::new("png-alpha.png", super::alpha_png(48, 36)),
