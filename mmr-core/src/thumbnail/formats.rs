@@ -46,6 +46,8 @@ fn pictures() -> Vec<Box<dyn still::Format>> {
         || Box::new(svg::Svg::new()),
         #[cfg(feature = "pdf")]
         || Box::new(pdf::Pdf),
+        #[cfg(feature = "audio")]
+        || Box::new(audio::Audio),
     ];
     all.iter().map(|new| new()).collect()
 }

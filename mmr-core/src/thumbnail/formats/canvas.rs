@@ -69,15 +69,52 @@ pub(super) fn header(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use bytes::Bytes;
+    use image::{DynamicImage, ImageBuffer, RgbaImage};
 
+    use super::super::still::{Layout, Pixels};
     use super::*;
     use crate::thumbnail::ThumbnailPolicy;
     use crate::thumbnail::render::Cancelled;
     use crate::types::{Method, ThumbnailSpec, Variant};
+
+    /// A thumbnail of 64 pixels, of a source of an enabled type.
+    pub(in super::super) fn enabled(source: impl Into<Bytes>, content_type: &str) -> RenderTask {
+        let spec = ThumbnailSpec { width: 64, height: 64, method: Method::Scale, variant: Variant::Still };
+        let policy = ThumbnailPolicy { types: vec![content_type.to_owned()], ..ThumbnailPolicy::default() };
+        RenderTask {
+            source: source.into(),
+            specs: vec![spec],
+            policy: Arc::new(policy),
+            cancelled: Cancelled::default(),
+        }
+    }
+
+    /// What is decoded at this size, in straight RGBA.
+    pub(in super::super) fn decoded(header: Header, width: u32, height: u32) -> Result<RgbaImage, RenderError> {
+        let Pixels { data, size: Size { width, height }, layout } = (header.decode)(Size::new(width, height))?;
+        let picture = match layout {
+            Layout::Rgb => ImageBuffer::from_raw(width, height, data).map(DynamicImage::ImageRgb8),
+            Layout::Rgba => ImageBuffer::from_raw(width, height, data).map(DynamicImage::ImageRgba8),
+            other => panic!("pixels are {other:?}"),
+        };
+        Ok(picture.expect("pixels fill the picture").into_rgba8())
+    }
+
+    /// Refused as a source, and not for any other reason.
+    #[track_caller]
+    pub(in super::super) fn assert_refused<T>(result: Result<T, RenderError>) {
+        match result {
+            Ok(_) => panic!("was rendered"),
+            Err(error) => {
+                let refusal = matches!(error, RenderError::Unsupported(_) | RenderError::Decode(_));
+                assert!(refusal, "{error:?}");
+            }
+        }
+    }
 
     fn task(width: u32, max_pixels: u64) -> RenderTask {
         let spec = ThumbnailSpec { width, height: 8, method: Method::Scale, variant: Variant::Still };

@@ -31,7 +31,7 @@ const MONO: [(&str, [&str; 2]); 3] = [
 const MAX_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Open files, read when the first drawing comes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Fonts {
     families: [Option<&'static str>; 3],
     files: Mutex<Vec<File>>,
