@@ -5,6 +5,7 @@ mod look;
 mod opus;
 mod sniff;
 mod sound;
+mod vorbis;
 
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::time::Duration;
@@ -27,8 +28,8 @@ const CANVAS: (f64, f64) = (768.0, 240.0);
 
 /// The stream's buffer, a packet and its samples.
 const DECODE_BYTES: u64 = 4 * 1024 * 1024;
-/// What tables could take that a crafted header makes a decoder build.
-const AT_WORST_BYTES: u64 = 256 * 1024 * 1024;
+/// Tables of a decoder that are larger are refused.
+const MAX_TABLE_BYTES: u64 = 128 * 1024 * 1024;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Audio;
@@ -43,6 +44,10 @@ impl Format for Audio {
         canvas::admit(kind.content_type(), task)?;
         let source = Source { reader: SourceReader::new(task), len: task.source.len() as u64 };
         let mut reader = read(kind, Box::new(source)).map_err(into_render_error)?;
+        let tables = sound::table_bytes(&*reader);
+        if tables > MAX_TABLE_BYTES {
+            return Err(RenderError::Unsupported("sound needs too large tables".to_owned()));
+        }
         let cover = Cover::of(&mut *reader, task);
         let size = canvas::size(CANVAS.0, CANVAS.1, task)?;
         let (cover_bytes, cover_pixels) = cover.as_ref().map_or((0, 0), |cover| (cover.bytes(), cover.pixels()));
@@ -59,9 +64,9 @@ impl Format for Audio {
                 (bars, cover) => look::paint(&bars.unwrap_or_default(), cover, size),
             }
         };
-        let bytes = DECODE_BYTES + sound::BYTES + cover_bytes;
+        let bytes = DECODE_BYTES + sound::BYTES + tables + cover_bytes;
         let header = canvas::header(kind.content_type(), size, bytes, decode);
-        Ok(Header { pixels: header.pixels.max(cover_pixels), at_worst_bytes: AT_WORST_BYTES, ..header })
+        Ok(Header { pixels: header.pixels.max(cover_pixels), ..header })
     }
 }
 

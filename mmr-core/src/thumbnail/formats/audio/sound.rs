@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use symphonia::core::codecs::CodecParameters;
-use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
-use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_OPUS, CODEC_ID_VORBIS};
+use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error;
 use symphonia::core::formats::{FormatReader, SeekMode, SeekTo, Track, TrackType};
 use symphonia::core::packet::Packet;
@@ -39,6 +39,18 @@ pub(super) fn duration(reader: &dyn FormatReader) -> Option<Duration> {
     let frames = || track.num_frames.map(symphonia::core::units::Duration::new);
     let nanos = track.time_base?.calc_duration(track.duration.or_else(frames)?)?.as_nanos();
     u64::try_from(nanos).ok().map(Duration::from_nanos)
+}
+
+/// Bytes that the tables of the decoder take.
+pub(super) fn table_bytes(reader: &dyn FormatReader) -> u64 {
+    match reader.first_track(TrackType::Audio).and_then(|track| track.codec_params.as_ref()) {
+        Some(CodecParameters::Audio(AudioCodecParameters {
+            codec: CODEC_ID_VORBIS,
+            extra_data: Some(header),
+            ..
+        })) => super::vorbis::table_bytes(header),
+        _ => 0,
+    }
 }
 
 /// How loud each part is, relative to the loudest.
