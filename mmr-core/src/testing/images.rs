@@ -5,8 +5,10 @@
 
 #![expect(clippy::missing_panics_doc, reason = "fixtures panic only where they are wrong themselves")]
 
+mod audio;
 mod colour;
 mod containers;
+mod documents;
 pub mod golden;
 pub mod hostile;
 mod png;
@@ -18,11 +20,13 @@ use image::codecs::webp::WebPEncoder;
 use image::{Delay, ExtendedColorType, Frame, RgbaImage};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
+pub use self::audio::{aac, alac, flac, mp3, mp3_with_cover, opus, vorbis, wav, wav_with};
 pub use self::colour::{
     broken_profile, display_p3_profile, jpeg_with_profile, linear_grey_profile, srgb_profile,
     swapped_profile, webp_with_profile,
 };
 use self::containers::{exif, icc, riff_chunk, webp};
+pub use self::documents::{encrypted_pdf, pdf, pdf_from, pdf_of, svg};
 pub use self::png::{
     alpha_png, animated_png, black_png, grey_png, lying_png, opaque_rgba_png, palette_png, photo_png, png,
     png_bomb, png_with_orientation, png_with_profile, png_with_profile_bomb, sixteen_bit_png,

@@ -6,10 +6,18 @@ use std::sync::Arc;
 
 use super::Renderer;
 
+#[cfg(feature = "audio")]
+pub(in crate::thumbnail) mod audio;
+#[cfg(any(feature = "audio", feature = "pdf", feature = "svg"))]
+mod canvas;
 #[cfg(feature = "native")]
 mod native;
+#[cfg(feature = "pdf")]
+mod pdf;
 #[cfg(feature = "images")]
 mod still;
+#[cfg(feature = "svg")]
+mod svg;
 
 /// All renderers of this build in safe Rust, in the order in which they are asked. Empty without the `images` feature.
 #[must_use]
@@ -40,6 +48,12 @@ fn pictures() -> Vec<Box<dyn still::Format>> {
         || Box::new(still::Png),
         || Box::new(still::Gif),
         || Box::new(still::WebP),
+        #[cfg(feature = "svg")]
+        || Box::new(svg::Svg::new()),
+        #[cfg(feature = "pdf")]
+        || Box::new(pdf::Pdf),
+        #[cfg(feature = "audio")]
+        || Box::new(audio::Audio),
     ];
     all.iter().map(|new| new()).collect()
 }

@@ -24,6 +24,7 @@ pub(super) use self::gif::Gif;
 pub(super) use self::jpeg::Jpeg;
 pub(super) use self::output::{Encoders, JPEG_QUALITY, Safe};
 pub(super) use self::png::Png;
+pub(super) use self::source::SourceReader;
 pub(super) use self::steps::{Layout, Pixels};
 pub(super) use self::webp::WebP;
 use crate::policy::ThumbnailPolicy;

@@ -1,0 +1,264 @@
+//! How loud a file is from its beginning to its end.
+//!
+//! Files of some minutes are decoded from beginning to end. Of longer ones a second is decoded at each of as many places
+//! as there are bars. Files that do not say how long they are are shown by their first minutes.
+
+use std::time::Duration;
+
+use symphonia::core::codecs::CodecParameters;
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_OPUS, CODEC_ID_VORBIS};
+use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
+use symphonia::core::errors::Error;
+use symphonia::core::formats::{FormatReader, SeekMode, SeekTo, Track, TrackType};
+use symphonia::core::packet::Packet;
+use symphonia::core::units::Time;
+
+use super::into_render_error;
+use super::opus::Opus;
+use crate::thumbnail::render::{Cancelled, RenderError};
+
+/// How many bars a sound becomes.
+const BARS: usize = 192;
+/// Files that are longer are decoded in places, in seconds.
+const MAX_SECONDS: f64 = 240.0;
+/// Seconds decoded at each place.
+const PLACE_SECONDS: f64 = MAX_SECONDS / BARS as f64;
+/// Steps of a second in which loudness is taken down.
+const STEPS: f64 = 200.0;
+const MAX_STEPS: usize = 48_000;
+/// Samples of all channels, at most. Sample rates and counts of channels are whatever a file says.
+const MAX_SAMPLES: u64 = 48_000_000;
+const MAX_PACKETS: u32 = 200_000;
+
+/// Bytes of all steps.
+pub(super) const BYTES: u64 = 16 * MAX_STEPS as u64;
+
+/// How long the first track of sound plays, by its headers.
+pub(super) fn duration(reader: &dyn FormatReader) -> Option<Duration> {
+    let track = reader.first_track(TrackType::Audio)?;
+    let frames = || track.num_frames.map(symphonia::core::units::Duration::new);
+    let nanos = track.time_base?.calc_duration(track.duration.or_else(frames)?)?.as_nanos();
+    u64::try_from(nanos).ok().map(Duration::from_nanos)
+}
+
+/// Bytes that the tables of the decoder take.
+pub(super) fn table_bytes(reader: &dyn FormatReader) -> u64 {
+    match reader.first_track(TrackType::Audio).and_then(|track| track.codec_params.as_ref()) {
+        Some(CodecParameters::Audio(AudioCodecParameters {
+            codec: CODEC_ID_VORBIS,
+            extra_data: Some(header),
+            ..
+        })) => super::vorbis::table_bytes(header),
+        _ => 0,
+    }
+}
+
+/// How loud each part is, relative to the loudest.
+pub(super) fn bars(reader: Box<dyn FormatReader>, cancelled: &Cancelled) -> Result<Vec<f64>, RenderError> {
+    let track = reader.first_track(TrackType::Audio).ok_or_else(|| RenderError::decode("no sound"))?;
+    let duration = duration(&*reader).map(|duration| duration.as_secs_f64());
+    let decoder = Decoder::of(track)?;
+    let mut listener = Listener { track: track.id, reader, decoder, cancelled, packets: 0, samples: 0 };
+    let mut heard = match duration {
+        Some(seconds) if seconds > MAX_SECONDS => listener.in_places(seconds)?,
+        _ => listener.from_the_beginning()?,
+    };
+    let loudest = heard.iter().copied().fold(0.0, f64::max);
+    if loudest > 0.0 {
+        heard.iter_mut().for_each(|bar| *bar /= loudest);
+    }
+    Ok(heard)
+}
+
+/// Squares of samples, and how many.
+#[derive(Clone, Copy, Debug, Default)]
+struct Power {
+    sum: f64,
+    count: u32,
+}
+
+impl Power {
+    fn add(&mut self, sample: f32) {
+        if sample.is_finite() {
+            self.sum += f64::from(sample).powi(2);
+            self.count = self.count.saturating_add(1);
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self { sum: self.sum + other.sum, count: self.count.saturating_add(other.count) }
+    }
+
+    fn loudness(self) -> f64 {
+        (self.sum / f64::from(self.count.max(1))).sqrt()
+    }
+}
+
+struct Listener<'a> {
+    track: u32,
+    reader: Box<dyn FormatReader>,
+    decoder: Decoder,
+    cancelled: &'a Cancelled,
+    packets: u32,
+    samples: u64,
+}
+
+impl Listener<'_> {
+    fn from_the_beginning(&mut self) -> Result<Vec<f64>, RenderError> {
+        let mut steps: Vec<Power> = Vec::new();
+        let mut frame: u64 = 0;
+        while let Some(packet) = self.next()? {
+            let Some(heard) = self.decoder.decode(&packet)? else { continue };
+            self.samples += heard.samples.len() as u64;
+            for samples in heard.samples.chunks(heard.channels.max(1)) {
+                let step = frame as f64 / f64::from(heard.rate.max(1)) * STEPS;
+                let step = step.min(MAX_STEPS as f64) as usize;
+                if step >= MAX_STEPS {
+                    return Ok(fold(&steps));
+                }
+                if steps.len() <= step {
+                    steps.resize(step + 1, Power::default());
+                }
+                if let Some(step) = steps.get_mut(step) {
+                    samples.iter().for_each(|&sample| step.add(sample));
+                }
+                frame += 1;
+            }
+        }
+        if steps.is_empty() { Err(RenderError::decode("no sound in it")) } else { Ok(fold(&steps)) }
+    }
+
+    fn in_places(&mut self, seconds: f64) -> Result<Vec<f64>, RenderError> {
+        let mut bars = vec![0.0; BARS];
+        let share = MAX_SAMPLES / BARS as u64;
+        let mut heard_anything = false;
+        for (place, bar) in bars.iter_mut().enumerate() {
+            let at = seconds * place as f64 / BARS as f64;
+            let to = Time::try_from_secs_f64(at).unwrap_or_default();
+            match self.reader.seek(SeekMode::Coarse, SeekTo::Time { time: to, track_id: Some(self.track) }) {
+                Ok(_) => self.decoder.reset(),
+                // As far as the file really goes.
+                Err(_) => break,
+            }
+            let mut power = Power::default();
+            let (mut left, mut end) = (PLACE_SECONDS, self.samples + share);
+            // At least one packet, whatever its length.
+            while left > 0.0 && self.samples < end {
+                let Some(packet) = self.next()? else { break };
+                let Some(heard) = self.decoder.decode(&packet)? else { continue };
+                heard.samples.iter().for_each(|&sample| power.add(sample));
+                let frames = heard.samples.len() / heard.channels.max(1);
+                left -= frames as f64 / f64::from(heard.rate.max(1));
+                self.samples += heard.samples.len() as u64;
+                end = end.min(MAX_SAMPLES);
+                heard_anything = true;
+            }
+            *bar = power.loudness();
+        }
+        if heard_anything { Ok(bars) } else { Err(RenderError::decode("no sound in it")) }
+    }
+
+    /// The next packet of the track; `None` at the end of what there is or is to be decoded.
+    fn next(&mut self) -> Result<Option<Packet>, RenderError> {
+        while self.packets < MAX_PACKETS && self.samples < MAX_SAMPLES {
+            if self.cancelled.get() {
+                return Err(RenderError::Deadline);
+            }
+            self.packets += 1;
+            match self.reader.next_packet() {
+                Ok(Some(packet)) if packet.track_id == self.track => return Ok(Some(packet)),
+                Ok(Some(_)) | Err(Error::DecodeError(_)) => {}
+                // What came before a file broke off is shown.
+                Ok(None) | Err(_) => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Brings steps to as many bars, each the loudness of its part.
+fn fold(steps: &[Power]) -> Vec<f64> {
+    let len = steps.len();
+    let part = |bar: usize| {
+        let from = bar * len / BARS;
+        let to = ((bar + 1) * len / BARS).max(from + 1);
+        steps.get(from..to).unwrap_or_default().iter().copied().fold(Power::default(), Power::plus)
+    };
+    (0..BARS).map(|bar| part(bar).loudness()).collect()
+}
+
+/// Samples of a packet, interleaved.
+struct Heard<'a> {
+    samples: &'a [f32],
+    channels: usize,
+    rate: u32,
+}
+
+enum Decoder {
+    Opus(Opus),
+    Other { decoder: Box<dyn AudioDecoder>, samples: Vec<f32> },
+}
+
+impl Decoder {
+    fn of(track: &Track) -> Result<Self, RenderError> {
+        let Some(CodecParameters::Audio(parameters)) = &track.codec_params else {
+            return Err(RenderError::Unsupported("codec is not known".to_owned()));
+        };
+        if parameters.codec == CODEC_ID_OPUS {
+            let opus = Opus::new(parameters);
+            return opus
+                .map(Self::Opus)
+                .ok_or_else(|| RenderError::Unsupported("channels of Opus".to_owned()));
+        }
+        let decoder = symphonia::default::get_codecs()
+            .make_audio_decoder(parameters, &AudioDecoderOptions::default())
+            .map_err(into_render_error)?;
+        Ok(Self::Other { decoder, samples: Vec::new() })
+    }
+
+    fn reset(&mut self) {
+        match self {
+            Self::Opus(opus) => opus.reset(),
+            Self::Other { decoder, .. } => decoder.reset(),
+        }
+    }
+
+    /// `None` for a damaged packet.
+    fn decode(&mut self, packet: &Packet) -> Result<Option<Heard<'_>>, RenderError> {
+        const OPUS_RATE: u32 = 48_000;
+        match self {
+            Self::Opus(opus) => {
+                let (samples, channels) = opus.decode(&packet.data);
+                Ok(Some(Heard { samples, channels, rate: OPUS_RATE }))
+            }
+            Self::Other { decoder, samples } => match decoder.decode(packet) {
+                Ok(buffer) => {
+                    buffer.copy_to_vec_interleaved(samples);
+                    let (channels, rate) = (buffer.num_planes(), buffer.spec().rate());
+                    Ok(Some(Heard { samples, channels, rate }))
+                }
+                Err(Error::DecodeError(_) | Error::IoError(_)) => Ok(None),
+                Err(error) => Err(into_render_error(error)),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fewer_steps_than_bars_are_repeated() {
+        let steps = [1.0, 4.0].map(|sum| Power { sum, count: 1 });
+        let bars = fold(&steps);
+        assert_eq!((bars.len(), bars[0], bars[BARS / 2 - 1], bars[BARS / 2]), (BARS, 1.0, 1.0, 2.0));
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_silent() {
+        let mut power = Power::default();
+        [f32::NAN, f32::INFINITY, 0.5].into_iter().for_each(|sample| power.add(sample));
+        assert!((power.loudness() - 0.5).abs() < 1e-9);
+    }
+}
