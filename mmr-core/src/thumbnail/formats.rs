@@ -7,7 +7,15 @@ use std::sync::Arc;
 use super::Renderer;
 
 #[cfg(feature = "images")]
+mod bmp;
+#[cfg(feature = "jxl")]
+mod jxl;
+#[cfg(feature = "native")]
+mod native;
+#[cfg(feature = "images")]
 mod still;
+#[cfg(feature = "images")]
+mod tiff;
 
 /// All renderers of this build in safe Rust, in the order in which they are asked. Empty without the `images` feature.
 #[must_use]
@@ -24,7 +32,18 @@ pub fn renderers() -> Vec<Arc<dyn Renderer>> {
 #[must_use]
 #[cfg(feature = "native")]
 pub fn native_renderers() -> Vec<Arc<dyn Renderer>> {
-    renderers()
+    let mut all: Vec<Arc<dyn Renderer>> = vec![Arc::new(still::StillImages::new(native_pictures()))];
+    all.extend(renderers());
+    all
+}
+
+/// Picture formats that are not in safe Rust, or read faster that way.
+#[cfg(feature = "native")]
+fn native_pictures() -> Vec<Box<dyn still::Format>> {
+    let all: &[fn() -> Box<dyn still::Format>] = &[
+        || Box::new(native::Avif),
+    ];
+    all.iter().map(|new| new()).collect()
 }
 
 #[cfg(feature = "images")]
@@ -34,6 +53,10 @@ fn pictures() -> Vec<Box<dyn still::Format>> {
         || Box::new(still::Png),
         || Box::new(still::Gif),
         || Box::new(still::WebP),
+        || Box::new(bmp::Bmp),
+        || Box::new(tiff::Tiff),
+        #[cfg(feature = "jxl")]
+        || Box::new(jxl::Jxl),
     ];
     all.iter().map(|new| new()).collect()
 }

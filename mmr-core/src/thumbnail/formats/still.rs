@@ -16,7 +16,14 @@ use std::fmt;
 use image::ImageError;
 use image::metadata::Orientation;
 
-pub(super) use self::{gif::Gif, jpeg::Jpeg, png::Png, steps::Pixels, webp::WebP};
+pub(super) use self::{
+    gif::Gif,
+    jpeg::Jpeg,
+    png::Png,
+    source::SourceReader,
+    steps::{Layout, Pixels, decode},
+    webp::WebP,
+};
 use crate::policy::ThumbnailPolicy;
 use crate::thumbnail::geometry::{self, Placement};
 use crate::thumbnail::render::{Prepared, RenderError, RenderTask, Rendered, Renderer, Work};
@@ -190,7 +197,7 @@ fn finish(
     }
 }
 
-fn into_render_error(error: ImageError) -> RenderError {
+pub(super) fn into_render_error(error: ImageError) -> RenderError {
     match error {
         ImageError::Unsupported(what) => RenderError::Unsupported(what.to_string()),
         other => RenderError::decode(other),

@@ -28,7 +28,7 @@ pub(in crate::thumbnail::formats) enum Layout {
 }
 
 impl Layout {
-    const fn channels(self) -> usize {
+    pub(in crate::thumbnail::formats) const fn channels(self) -> usize {
         match self {
             Self::Grey => 1,
             Self::GreyAlpha => 2,
@@ -71,7 +71,7 @@ impl Pixels {
 }
 
 /// Reads all pixels of an opened decoder.
-pub(super) fn decode(decoder: impl ImageDecoder) -> Result<Pixels, RenderError> {
+pub(in crate::thumbnail::formats) fn decode(decoder: impl ImageDecoder) -> Result<Pixels, RenderError> {
     let (width, height) = decoder.dimensions();
     let color = decoder.color_type();
     let (layout, wide) = match color {
