@@ -55,17 +55,19 @@ impl ThumbnailPolicy {
 
     /// Whether sources of this type, as found in the bytes, are thumbnailed.
     ///
-    /// Operators write `image/jpg` for JPEG, and an animated PNG passes as a PNG too.
+    /// Operators write `image/jpg` for JPEG and `image/x-bmp` for BMP, and an animated PNG passes as a PNG too.
     #[must_use]
     pub fn allows_type(&self, content_type: &str) -> bool {
-        let alias = match content_type {
-            "image/jpeg" => "image/jpg",
-            "image/apng" => "image/png",
-            other => other,
+        let aliases: &[&str] = match content_type {
+            "image/jpeg" => &["image/jpg"],
+            "image/apng" => &["image/png"],
+            "image/bmp" => &["image/x-bmp", "image/x-ms-bmp"],
+            "image/tiff" => &["image/tif"],
+            _ => &[],
         };
-        self.types
-            .iter()
-            .any(|allowed| allowed.eq_ignore_ascii_case(content_type) || allowed.eq_ignore_ascii_case(alias))
+        let is = |allowed: &str, name: &str| allowed.eq_ignore_ascii_case(name);
+        let passes = |allowed: &str| is(allowed, content_type) || aliases.iter().any(|alias| is(allowed, alias));
+        self.types.iter().any(|allowed| passes(allowed))
     }
 }
 
@@ -87,6 +89,12 @@ mod tests {
     fn the_common_misspelling_of_jpeg_allows_jpeg() {
         assert!(only("image/jpg").allows_type("image/jpeg"));
         assert!(only("IMAGE/JPEG").allows_type("image/jpeg"));
+    }
+
+    #[test]
+    fn the_old_names_of_bmp_allow_bmp() {
+        assert!(only("image/x-bmp").allows_type("image/bmp"));
+        assert!(only("image/x-ms-bmp").allows_type("image/bmp"));
     }
 
     #[test]

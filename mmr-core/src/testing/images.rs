@@ -5,8 +5,11 @@
 
 #![expect(clippy::missing_panics_doc, reason = "fixtures panic only where they are wrong themselves")]
 
+mod avif;
 mod containers;
+mod jxl;
 mod png;
+mod scans;
 
 use bytes::Bytes;
 use image::codecs::gif::GifEncoder;
@@ -15,10 +18,15 @@ use image::{Delay, ExtendedColorType, Frame, RgbaImage};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 use self::containers::{exif, icc, riff_chunk, webp};
+pub use self::avif::{Av1, Avif};
+pub use self::jxl::{
+    alpha_jxl, grey_jxl, jxl_in_container, jxl_with_orientation, jxl_with_profile, lossy_jxl, sixteen_bit_jxl,
+};
 pub use self::png::{
     alpha_png, animated_png, black_png, grey_png, lying_png, opaque_rgba_png, palette_png, photo_png, png,
     png_bomb, png_with_orientation, png_with_profile, png_with_profile_bomb, sixteen_bit_png,
 };
+pub use self::scans::{Tiff, alpha_bmp, bmp, bmp_header, palette_bmp, run_length_bmp, sixteen_bit_bmp};
 
 /// Red, green, blue, white: top left, top right, bottom left, bottom right.
 pub const CORNERS: [[u8; 3]; 4] = [[220, 30, 30], [30, 200, 30], [30, 30, 220], [250, 250, 250]];

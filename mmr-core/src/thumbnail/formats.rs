@@ -8,6 +8,8 @@ use super::Renderer;
 
 #[cfg(feature = "images")]
 mod bmp;
+#[cfg(all(test, feature = "images"))]
+mod checks;
 #[cfg(feature = "jxl")]
 mod jxl;
 #[cfg(feature = "native")]

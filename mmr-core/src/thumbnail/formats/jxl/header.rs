@@ -8,6 +8,9 @@ pub(super) const CODESTREAM: [u8; 2] = [0xFF, 0x0A];
 /// The first box of a container.
 pub(super) const CONTAINER: [u8; 12] = *b"\0\0\0\x0CJXL \r\n\x87\n";
 
+/// A header is no longer, whatever it has.
+const MOST_BYTES: usize = 16 * 1024;
+
 /// What the codestream says first (ISO/IEC 18181-1, annex D).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CodestreamHeader {
@@ -21,7 +24,7 @@ pub(super) struct CodestreamHeader {
 
 impl CodestreamHeader {
     pub(super) fn of(source: &[u8]) -> Result<Self, &'static str> {
-        let codestream = codestream(source).ok_or("container has no codestream")?;
+        let codestream = beginning(source);
         let header = codestream.strip_prefix(&CODESTREAM).ok_or("codestream has no signature")?;
         Bits { bytes: header, at: 0 }.header().ok_or("header ends early, or has what it may not have")
     }
@@ -32,31 +35,39 @@ impl CodestreamHeader {
     }
 }
 
-/// The codestream, or its beginning when it comes in parts.
-fn codestream(source: &[u8]) -> Option<&[u8]> {
-    let mut boxes = source;
+/// The first bytes of the codestream, which a container may keep in parts.
+fn beginning(source: &[u8]) -> Vec<u8> {
     if !source.starts_with(&CONTAINER) {
-        return Some(source);
+        return source.iter().take(MOST_BYTES).copied().collect();
     }
-    loop {
-        let (len, rest) = boxes.split_first_chunk::<4>()?;
-        let (name, body) = rest.split_first_chunk::<4>()?;
-        let (header, len) = match u32::from_be_bytes(*len) {
-            0 => (8, boxes.len()),
-            1 => {
-                let (len, _) = body.split_first_chunk::<8>()?;
-                (16, usize::try_from(u64::from_be_bytes(*len)).ok()?)
-            }
-            len => (8, usize::try_from(len).ok()?),
+    let mut codestream = Vec::new();
+    let mut boxes = source;
+    while let Some((name, body, rest)) = next_box(boxes) {
+        let part = match name {
+            b"jxlc" => body,
+            b"jxlp" => body.get(4..).unwrap_or_default(),
+            _ => &[],
         };
-        // A file that is cut has a part of its last box.
-        let body = boxes.get(header..len.min(boxes.len()))?;
-        match name {
-            b"jxlc" => return Some(body),
-            b"jxlp" => return body.get(4..),
-            _ => boxes = boxes.get(len..)?,
+        codestream.extend(part.iter().take(MOST_BYTES - codestream.len()));
+        boxes = rest;
+        if codestream.len() >= MOST_BYTES {
+            break;
         }
     }
+    codestream
+}
+
+/// Name and content of a box, and what follows it. A file that is cut has a part of its last box.
+fn next_box(boxes: &[u8]) -> Option<(&[u8; 4], &[u8], &[u8])> {
+    let (len, rest) = boxes.split_first_chunk::<4>()?;
+    let (name, body) = rest.split_first_chunk::<4>()?;
+    let (header, len) = match u32::from_be_bytes(*len) {
+        0 => (8, boxes.len()),
+        1 => (16, usize::try_from(u64::from_be_bytes(*body.first_chunk()?)).ok()?),
+        len => (8, usize::try_from(len).ok()?),
+    };
+    let end = len.min(boxes.len());
+    Some((name, boxes.get(header..end)?, boxes.get(end..)?))
 }
 
 /// Reads from the lowest bit of each byte up.

@@ -50,9 +50,9 @@ impl Layout {
 /// A picture in memory.
 #[derive(Clone, Debug)]
 pub(in crate::thumbnail::formats) struct Pixels {
-    data: Vec<u8>,
-    size: Size,
-    layout: Layout,
+    pub(in crate::thumbnail::formats) data: Vec<u8>,
+    pub(in crate::thumbnail::formats) size: Size,
+    pub(in crate::thumbnail::formats) layout: Layout,
 }
 
 impl Pixels {

@@ -20,6 +20,9 @@ const MOST_AUXILIARY: usize = 16;
 /// Tiles of a grid; the largest that phones write has 48.
 const MOST_TILES: usize = 1024;
 
+/// A grid is described in no more.
+const GRID_BYTES: usize = 12;
+
 /// What the container says about its picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::thumbnail::formats::native) struct Container {
@@ -134,8 +137,9 @@ fn picture(source: &[u8], meta: &Meta, item: &Item) -> Result<Picture, &'static 
 
 fn grid(source: &[u8], meta: &Meta, item: &Item, size: Size) -> Result<Picture, &'static str> {
     let place = meta.extents(source, item.id)?;
-    let described = place.first().and_then(|place| source.get(place.clone())).ok_or("grid is missing")?;
-    let (rows, columns, stated) = grid_of(described).ok_or("grid ends early")?;
+    let pieces = place.into_iter().filter_map(|place| source.get(place));
+    let described: Vec<u8> = pieces.flatten().copied().take(GRID_BYTES).collect();
+    let (rows, columns, stated) = grid_of(&described).ok_or("grid ends early")?;
     if stated != size {
         return Err("grid is of another size than its picture");
     }

@@ -306,5 +306,3 @@ fn orientation(quarters: u8, mirror: Option<u8>) -> Orientation {
     }
 }
 
-#[cfg(test)]
-mod tests;
