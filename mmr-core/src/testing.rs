@@ -10,6 +10,9 @@ pub mod fixtures;
 #[cfg(feature = "net")]
 #[doc(hidden)]
 pub mod fuzz;
+#[cfg(feature = "native")]
+#[doc(hidden)]
+pub mod fuzz_pictures;
 #[cfg(feature = "images")]
 pub mod images;
 pub mod store_suite;

@@ -136,6 +136,12 @@ mod tests {
     }
 
     #[test]
+    fn the_old_names_of_bmp_allow_bmp() {
+        assert!(only("image/x-bmp").allows_type("image/bmp"));
+        assert!(only("image/x-ms-bmp").allows_type("image/bmp"));
+    }
+
+    #[test]
     fn allowing_png_allows_animated_png_but_not_the_reverse() {
         assert!(only("image/png").allows_type("image/apng"));
         assert!(!only("image/apng").allows_type("image/png"));

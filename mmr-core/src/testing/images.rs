@@ -13,6 +13,9 @@ pub mod golden;
 pub mod hostile;
 mod png;
 mod subsampled;
+mod avif;
+mod jxl;
+mod scans;
 
 use bytes::Bytes;
 use image::codecs::gif::GifEncoder;
@@ -27,10 +30,15 @@ pub use self::colour::{
 };
 use self::containers::{exif, icc, riff_chunk, webp};
 pub use self::documents::{encrypted_pdf, pdf, pdf_from, pdf_of, svg};
+pub use self::avif::{Av1, Avif};
+pub use self::jxl::{
+    alpha_jxl, grey_jxl, jxl_in_container, jxl_with_orientation, jxl_with_profile, lossy_jxl, sixteen_bit_jxl,
+};
 pub use self::png::{
     alpha_png, animated_png, black_png, grey_png, lying_png, opaque_rgba_png, palette_png, photo_png, png,
     png_bomb, png_with_orientation, png_with_profile, png_with_profile_bomb, sixteen_bit_png,
 };
+pub use self::scans::{Tiff, alpha_bmp, bmp, bmp_header, palette_bmp, run_length_bmp, sixteen_bit_bmp};
 
 pub use self::subsampled::subsampled_jpegs;
 

@@ -8,8 +8,14 @@ use super::Renderer;
 
 #[cfg(feature = "audio")]
 pub(in crate::thumbnail) mod audio;
+#[cfg(feature = "images")]
+mod bmp;
 #[cfg(any(feature = "audio", feature = "pdf", feature = "svg"))]
 mod canvas;
+#[cfg(all(test, feature = "images"))]
+mod checks;
+#[cfg(feature = "jxl")]
+mod jxl;
 #[cfg(feature = "native")]
 mod native;
 #[cfg(feature = "pdf")]
@@ -18,6 +24,11 @@ mod pdf;
 mod still;
 #[cfg(feature = "svg")]
 mod svg;
+#[cfg(feature = "images")]
+mod tiff;
+
+#[cfg(all(feature = "native", any(test, feature = "testing")))]
+pub(crate) use self::native::avif::outline as outline_of_avif;
 
 /// All renderers of this build in safe Rust, in the order in which they are asked. Empty without the `images` feature.
 #[must_use]
@@ -34,11 +45,10 @@ pub fn renderers() -> Vec<Arc<dyn Renderer>> {
 #[must_use]
 #[cfg(feature = "native")]
 pub fn native_renderers() -> Vec<Arc<dyn Renderer>> {
-    let mut formats: Vec<Box<dyn still::Format>> = vec![Box::new(native::Jpeg), Box::new(native::WebP)];
+    let mut formats: Vec<Box<dyn still::Format>> =
+        vec![Box::new(native::Jpeg), Box::new(native::WebP), Box::new(native::Avif)];
     formats.extend(pictures());
-    let mut all: Vec<Arc<dyn Renderer>> = vec![Arc::new(still::StillImages::new(formats, &native::Native))];
-    all.extend(renderers());
-    all
+    vec![Arc::new(still::StillImages::new(formats, &native::Native))]
 }
 
 #[cfg(feature = "images")]
@@ -48,6 +58,10 @@ fn pictures() -> Vec<Box<dyn still::Format>> {
         || Box::new(still::Png),
         || Box::new(still::Gif),
         || Box::new(still::WebP),
+        || Box::new(bmp::Bmp),
+        || Box::new(tiff::Tiff),
+        #[cfg(feature = "jxl")]
+        || Box::new(jxl::Jxl),
         #[cfg(feature = "svg")]
         || Box::new(svg::Svg::new()),
         #[cfg(feature = "pdf")]

@@ -1,10 +1,12 @@
-//! Pictures by way of C libraries: faster, and lossy `WebP`. Only for [workers](crate::thumbnail::worker).
+//! Pictures by way of decoders that are not in safe Rust: faster, AVIF, and lossy `WebP`. Only for
+//! [workers](crate::thumbnail::worker).
 //!
-//! The headers are read, and the memory booked, by the formats in safe Rust; what a C library says about a
-//! source is only compared with that. Whatever it refuses is left to the safe decoder.
+//! Where there is a format in safe Rust too, that reads the header and books the memory; what a C library says about a
+//! source is only compared with it, and whatever it refuses is left to the safe decoder.
 
+pub(super) mod avif;
 mod encode;
 mod jpeg;
 mod webp;
 
-pub(super) use self::{encode::Native, jpeg::Jpeg, webp::WebP};
+pub(super) use self::{avif::Avif, encode::Native, jpeg::Jpeg, webp::WebP};

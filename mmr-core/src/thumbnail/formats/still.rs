@@ -25,7 +25,7 @@ pub(super) use self::jpeg::Jpeg;
 pub(super) use self::output::{Encoders, JPEG_QUALITY, Safe};
 pub(super) use self::png::Png;
 pub(super) use self::source::SourceReader;
-pub(super) use self::steps::{Layout, Pixels};
+pub(super) use self::steps::{Layout, Pixels, decode};
 pub(super) use self::webp::WebP;
 use crate::policy::ThumbnailPolicy;
 use crate::thumbnail::geometry::{self, Placement};
@@ -261,7 +261,7 @@ fn admit(header: &Header, policy: &ThumbnailPolicy) -> Result<(), RenderError> {
     if pixels > limit { Err(RenderError::TooManyPixels { pixels, limit }) } else { Ok(()) }
 }
 
-fn into_render_error(error: ImageError) -> RenderError {
+pub(super) fn into_render_error(error: ImageError) -> RenderError {
     match error {
         ImageError::Unsupported(what) => RenderError::Unsupported(what.to_string()),
         other => RenderError::decode(other),

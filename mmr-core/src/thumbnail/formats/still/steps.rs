@@ -81,7 +81,7 @@ impl Pixels {
 }
 
 /// Reads all pixels of an opened decoder.
-pub(super) fn decode(decoder: impl ImageDecoder) -> Result<Pixels, RenderError> {
+pub(in crate::thumbnail::formats) fn decode(decoder: impl ImageDecoder) -> Result<Pixels, RenderError> {
     let (width, height) = decoder.dimensions();
     let color = decoder.color_type();
     let (layout, wide) = match color {
