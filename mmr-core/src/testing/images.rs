@@ -5,6 +5,7 @@
 
 #![expect(clippy::missing_panics_doc, reason = "fixtures panic only where they are wrong themselves")]
 
+mod animations;
 mod containers;
 mod png;
 
@@ -14,6 +15,10 @@ use image::codecs::webp::WebPEncoder;
 use image::{Delay, ExtendedColorType, Frame, RgbaImage};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
+pub use self::animations::{
+    ApngKind, Dispose, Part, clip, color, endless_gif, moving_gif, moving_lossy_webp, moving_png, moving_webp,
+    pixels,
+};
 use self::containers::{exif, icc, riff_chunk, webp};
 pub use self::png::{
     alpha_png, animated_png, black_png, grey_png, lying_png, opaque_rgba_png, palette_png, photo_png, png,

@@ -7,14 +7,18 @@ use std::sync::Arc;
 use super::Renderer;
 
 #[cfg(feature = "images")]
+mod animated;
+#[cfg(feature = "images")]
 mod still;
+#[cfg(feature = "native")]
+mod webp_animation;
 
 /// All renderers of this build in safe Rust, in the order in which they are asked. Empty without the `images` feature.
 #[must_use]
 pub fn renderers() -> Vec<Arc<dyn Renderer>> {
     let all: &[fn() -> Arc<dyn Renderer>] = &[
         #[cfg(feature = "images")]
-        || Arc::new(still::StillImages::new(pictures())),
+        || Arc::new(still::StillImages::new(pictures(), animated::Apng::new)),
     ];
     all.iter().map(|new| new()).collect()
 }
@@ -24,7 +28,10 @@ pub fn renderers() -> Vec<Arc<dyn Renderer>> {
 #[must_use]
 #[cfg(feature = "native")]
 pub fn native_renderers() -> Vec<Arc<dyn Renderer>> {
-    renderers()
+    let pictures = still::StillImages::new(pictures(), webp_animation::WebPAnimation::new);
+    let mut all: Vec<Arc<dyn Renderer>> = vec![Arc::new(pictures)];
+    all.extend(renderers());
+    all
 }
 
 #[cfg(feature = "images")]

@@ -1,8 +1,7 @@
 //! Still thumbnails of pictures.
 //!
 //! The output is JPEG for JPEG sources and for WebP without transparency, PNG for everything else. Of an
-//! animation one frame is shown, even where an animated thumbnail was allowed: animated output does not
-//! exist yet, except that a small enough animation is served as it is.
+//! animation one frame is shown, unless it may move: see [`animated`](super::animated).
 
 mod gif;
 mod jpeg;
@@ -16,27 +15,31 @@ use std::fmt;
 use image::ImageError;
 use image::metadata::Orientation;
 
-pub(super) use self::{gif::Gif, jpeg::Jpeg, png::Png, steps::Pixels, webp::WebP};
+use super::animated::{self, Animation, NewOutput, OutputRoom};
+pub(super) use self::{gif::Gif, jpeg::Jpeg, png::Png, source::SourceReader, steps::Pixels, webp::WebP};
 use crate::policy::ThumbnailPolicy;
 use crate::thumbnail::geometry::{self, Placement};
-use crate::thumbnail::render::{Prepared, RenderError, RenderTask, Rendered, Renderer, Work};
+use crate::thumbnail::render::{Cancelled, Prepared, RenderError, RenderTask, Rendered, Renderer, Work};
 use crate::types::{Size, ThumbnailSpec, Variant};
 
 /// Renders pictures.
 #[derive(Debug)]
-pub(super) struct StillImages(Vec<Box<dyn Format>>);
+pub(super) struct StillImages {
+    formats: Vec<Box<dyn Format>>,
+    animated: NewOutput,
+}
 
 impl StillImages {
-    /// Asks these formats, in their order.
-    pub(super) fn new(formats: Vec<Box<dyn Format>>) -> Self {
-        Self(formats)
+    /// Asks these formats, in their order, and writes animations into this one.
+    pub(super) fn new(formats: Vec<Box<dyn Format>>, animated: NewOutput) -> Self {
+        Self { formats, animated }
     }
 }
 
 impl Renderer for StillImages {
     fn prepare(&self, task: &RenderTask) -> Option<Result<Prepared, RenderError>> {
-        let format = self.0.iter().find(|format| format.is(&task.source))?;
-        Some(format.open(task).and_then(|header| plan(header, task)))
+        let format = self.formats.iter().find(|format| format.is(&task.source))?;
+        Some(format.open(task).and_then(|header| plan(header, task, self.animated)))
     }
 }
 
@@ -63,6 +66,8 @@ pub(super) struct Header {
     pub(super) icc: Option<Vec<u8>>,
     /// Whether the source has more than one frame.
     pub(super) animated: bool,
+    /// The frames, where there is a way to them.
+    pub(super) animation: Option<Animation>,
     /// Whether an opaque thumbnail becomes a JPEG.
     pub(super) jpeg_if_opaque: bool,
     /// Bytes that decoding takes, decoded pixels included.
@@ -89,11 +94,12 @@ impl Header {
 }
 
 /// Decides from the header alone, so that a refusal costs no pixels.
-fn plan(header: Header, task: &RenderTask) -> Result<Prepared, RenderError> {
+fn plan(header: Header, task: &RenderTask, new_animation: NewOutput) -> Result<Prepared, RenderError> {
     let RenderTask { source, specs, policy, cancelled } = task;
     admit(&header, policy)?;
-    let plans: Vec<Plan> =
-        specs.iter().map(|spec| Plan::of(&header, spec, source.len() as u64, policy)).collect();
+    let mut room = OutputRoom::default();
+    let plan = |spec| Plan::of(&header, spec, source.len() as u64, policy, &mut room);
+    let plans: Vec<Plan> = specs.iter().map(plan).collect();
     if plans.iter().all(|plan| matches!(plan, Plan::Original)) {
         return Ok(Prepared::Done(plans.iter().map(|_| header.original()).collect()));
     }
@@ -102,31 +108,40 @@ fn plan(header: Header, task: &RenderTask) -> Result<Prepared, RenderError> {
     let resize_bytes = |plan: &Plan| match plan {
         Plan::Original => 0,
         Plan::Place(placement) => steps::resize_bytes(placement),
+        Plan::Animate(placement) => {
+            let output = header.animation.as_ref().map_or(0, |animation| animation.output_bytes(placement));
+            steps::resize_bytes(placement).saturating_add(output)
+        }
     };
+    // First the frames of the animations are drawn, then the one of those that are still.
+    let moves = plans.iter().any(|plan| matches!(plan, Plan::Animate(_)));
+    let drawing = header.animation.as_ref().filter(|_| moves);
+    let decode_bytes = header.decode_bytes.max(drawing.map_or(0, |drawing| drawing.drawing_bytes));
     let required_bytes =
-        plans.iter().fold(header.decode_bytes, |sum, plan| sum.saturating_add(resize_bytes(plan)));
+        plans.iter().fold(decode_bytes, |sum, plan| sum.saturating_add(resize_bytes(plan)));
     let at_worst_bytes = header.at_worst_bytes;
     let cancelled = cancelled.clone();
     let run = move || {
-        let original = header.original();
-        let decoded = (header.decode)(header.size)?;
-        let mut rendered = Vec::with_capacity(plans.len());
-        for plan in plans {
-            if cancelled.get() {
-                return Err(RenderError::Deadline);
-            }
-            rendered.push(match plan {
-                Plan::Original => original.clone(),
-                Plan::Place(placement) => finish(
+        let mut rendered = without_still(&header, &plans, new_animation, &cancelled)?;
+        if rendered.contains(&None) {
+            let decoded = (header.decode)(header.size)?;
+            for (plan, rendered) in plans.iter().zip(&mut rendered) {
+                let (Plan::Place(placement) | Plan::Animate(placement), None) = (plan, &rendered) else {
+                    continue;
+                };
+                if cancelled.get() {
+                    return Err(RenderError::Deadline);
+                }
+                *rendered = Some(finish(
                     decoded.clone(),
-                    &placement,
+                    placement,
                     header.orientation,
                     header.icc.clone(),
                     header.jpeg_if_opaque,
-                )?,
-            });
+                )?);
+            }
         }
-        Ok(rendered)
+        Ok(rendered.into_iter().flatten().collect())
     };
     Ok(Prepared::Work(Work { pixels, required_bytes, at_worst_bytes, run: Box::new(run) }))
 }
@@ -136,19 +151,33 @@ fn plan(header: Header, task: &RenderTask) -> Result<Prepared, RenderError> {
 enum Plan {
     Original,
     Place(Placement),
+    /// Where it can be; else as [`Plan::Place`].
+    Animate(Placement),
 }
 
 impl Plan {
-    fn of(header: &Header, spec: &ThumbnailSpec, source_bytes: u64, policy: &ThumbnailPolicy) -> Self {
+    fn of(
+        header: &Header,
+        spec: &ThumbnailSpec,
+        source_bytes: u64,
+        policy: &ThumbnailPolicy,
+        room: &mut OutputRoom,
+    ) -> Self {
         let upright = header.upright();
-        let may_move = spec.variant == Variant::Animated && source_bytes <= policy.max_animate_bytes;
+        let may_move = spec.variant == Variant::Animated
+            && policy.allow_animated
+            && source_bytes <= policy.max_animate_bytes;
         let as_it_is = spec.size().contains(upright)
             && header.orientation == Orientation::NoTransforms
             && (may_move || !header.animated);
         if as_it_is {
-            Self::Original
-        } else {
-            Self::Place(geometry::place(upright, spec.size(), spec.method))
+            return Self::Original;
+        }
+        let placement = geometry::place(upright, spec.size(), spec.method);
+        let animation = header.animation.as_ref().filter(|animation| may_move && animation.may_move());
+        match animation {
+            Some(animation) if animation.fits(&placement, room) => Self::Animate(placement),
+            _ => Self::Place(placement),
         }
     }
 }
@@ -164,15 +193,41 @@ fn admit(header: &Header, policy: &ThumbnailPolicy) -> Result<(), RenderError> {
     if pixels > limit { Err(RenderError::TooManyPixels { pixels, limit }) } else { Ok(()) }
 }
 
-/// The pipeline after decoding. The placement counts in upright pixels; the picture is turned last, when it
-/// is small, which gives the same result as turning it first.
-fn finish(
-    decoded: Pixels,
-    placement: &Placement,
-    orientation: Orientation,
-    icc: Option<Vec<u8>>,
-    jpeg_if_opaque: bool,
-) -> Result<Rendered, RenderError> {
+/// What needs no still picture; `None` for what does.
+fn without_still(
+    header: &Header,
+    plans: &[Plan],
+    new_animation: NewOutput,
+    cancelled: &Cancelled,
+) -> Result<Vec<Option<Rendered>>, RenderError> {
+    let moving = plans.iter().filter_map(|plan| match plan {
+        Plan::Animate(placement) => Some(*placement),
+        Plan::Original | Plan::Place(_) => None,
+    });
+    let moving: Vec<_> = moving.collect();
+    let mut animated = match &header.animation {
+        Some(animation) if !moving.is_empty() => {
+            let resize = |rgba, placement: &Placement| {
+                let frame = Pixels::rgba(rgba, header.size);
+                shrink(frame, placement, header.orientation).map(Pixels::into_data)
+            };
+            let icc = header.icc.as_deref().filter(|icc| steps::profile_fits_layout(icc, steps::Layout::Rgba));
+            animated::render(animation, &moving, icc, new_animation, &resize, cancelled)?
+        }
+        _ => Vec::new(),
+    }
+    .into_iter();
+    let done = plans.iter().map(|plan| match plan {
+        Plan::Original => Some(header.original()),
+        Plan::Animate(_) => animated.next().flatten(),
+        Plan::Place(_) => None,
+    });
+    Ok(done.collect())
+}
+
+/// Cuts, resizes and turns. The placement counts in upright pixels; the picture is turned last, when it is small, which gives
+/// the same result as turning it first.
+fn shrink(decoded: Pixels, placement: &Placement, orientation: Orientation) -> Result<Pixels, RenderError> {
     let Placement { region, size } = *placement;
     let (region, size) = if steps::transposes(orientation) {
         (region.transposed(), size.transposed())
@@ -180,7 +235,18 @@ fn finish(
         (region, size)
     };
     let resized = steps::resize(decoded, region, size)?;
-    let upright = steps::turn(resized, orientation)?;
+    steps::turn(resized, orientation)
+}
+
+/// The pipeline after decoding.
+fn finish(
+    decoded: Pixels,
+    placement: &Placement,
+    orientation: Orientation,
+    icc: Option<Vec<u8>>,
+    jpeg_if_opaque: bool,
+) -> Result<Rendered, RenderError> {
+    let upright = shrink(decoded, placement, orientation)?;
     let shown = steps::drop_needless_alpha(upright);
     let icc = icc.filter(|profile| steps::profile_fits(profile, &shown));
     if jpeg_if_opaque && !shown.has_alpha() {
@@ -190,7 +256,13 @@ fn finish(
     }
 }
 
-fn into_render_error(error: ImageError) -> RenderError {
+/// Frame `index` of an animation as its still picture.
+fn animated_still(animation: Animation, index: u64, size: Size, task: &RenderTask) -> Decode {
+    let cancelled = task.cancelled.clone();
+    Box::new(move |_| animation.draw(index, &cancelled).map(|rgba| Pixels::rgba(rgba, size)))
+}
+
+pub(super) fn into_render_error(error: ImageError) -> RenderError {
     match error {
         ImageError::Unsupported(what) => RenderError::Unsupported(what.to_string()),
         other => RenderError::decode(other),

@@ -65,6 +65,10 @@ impl Pixels {
         Self::new(data, size, Layout::Rgba)
     }
 
+    pub(super) fn into_data(self) -> Vec<u8> {
+        self.data
+    }
+
     pub(super) const fn has_alpha(&self) -> bool {
         matches!(self.layout, Layout::GreyAlpha | Layout::Rgba)
     }
@@ -207,8 +211,13 @@ pub(super) fn drop_needless_alpha(pixels: Pixels) -> Pixels {
 /// Whether a colour profile describes these pixels and is worth its bytes. Decoders turn CMYK into RGB, so
 /// a profile may be for colours that are no longer there.
 pub(super) fn profile_fits(profile: &[u8], pixels: &Pixels) -> bool {
+    profile_fits_layout(profile, pixels.layout)
+}
+
+/// [`profile_fits`] for pixels that are still to come.
+pub(super) fn profile_fits_layout(profile: &[u8], layout: Layout) -> bool {
     const HEADER_BYTES: usize = 128;
-    let expected = match pixels.layout {
+    let expected = match layout {
         Layout::Grey | Layout::GreyAlpha => b"GRAY",
         Layout::Rgb | Layout::Rgba => b"RGB ",
     };

@@ -11,7 +11,7 @@ use crate::thumbnail::{RenderLimits, RenderPool, ThumbnailPolicy};
 use crate::types::{Method, Size, ThumbnailSpec, Variant};
 
 fn still_images() -> StillImages {
-    StillImages::new(pictures())
+    StillImages::new(pictures(), super::super::animated::Apng::new)
 }
 
 fn policy() -> ThumbnailPolicy {
