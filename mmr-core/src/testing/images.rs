@@ -16,13 +16,13 @@ use image::{Delay, ExtendedColorType, Frame, RgbaImage};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 pub use self::animations::{
-    ApngKind, Dispose, Part, clip, color, endless_gif, moving_gif, moving_lossy_webp, moving_png, moving_webp,
-    pixels,
+    ApngKind, Dispose, Part, clip, color, endless_gif, moving_gif, moving_lossy_webp, moving_png,
+    moving_webp, pixels,
 };
 use self::containers::{exif, icc, riff_chunk, webp};
 pub use self::png::{
-    alpha_png, animated_png, black_png, grey_png, lying_png, opaque_rgba_png, palette_png, photo_png, png,
-    png_bomb, png_with_orientation, png_with_profile, png_with_profile_bomb, sixteen_bit_png,
+    alpha_png, animated_png, animated_png_of, black_png, grey_png, lying_png, opaque_rgba_png, palette_png,
+    photo_png, png, png_bomb, png_with_orientation, png_with_profile, png_with_profile_bomb, sixteen_bit_png,
 };
 
 /// Red, green, blue, white: top left, top right, bottom left, bottom right.
@@ -179,7 +179,7 @@ fn turned_corners(width: u32, height: u32, orientation: u8) -> (Vec<u8>, u32, u3
 
 // --- GIF ---
 
-/// The colour of frame `index` of [`animated_gif`] and [`animated_webp`].
+/// The colour of frame `index` of [`animated_gif`], [`animated_webp`] and [`animated_png_of`].
 #[must_use]
 pub fn frame_color(index: u32) -> [u8; 3] {
     let step = u8::try_from(index % 6 * 50).unwrap_or(0);

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use image::ExtendedColorType;
 
-use super::containers::{PNG_SIGNATURE, PngColor, png_chunk, png_data, png_header, riff_chunk, webp, zlib_stored};
+use super::containers::{
+    PNG_SIGNATURE, PngColor, png_chunk, png_data, png_header, riff_chunk, webp, zlib_stored,
+};
 use super::{lossless, lossy_webp, picture_chunk};
 
 /// What becomes of a frame before the next.
@@ -246,13 +248,12 @@ fn webp_file(width: u32, height: u32, plays: u16, frames: impl Iterator<Item = V
     webp(ANIMATION_AND_ALPHA, width, height, &chunks).into()
 }
 
-/// A GIF of `frames` frames of one pixel on a canvas of `side` by `side`, in 21 bytes each.
+/// A GIF of `frames` frames of one pixel on a canvas of `side` by `side`, in a few bytes each.
 #[must_use]
 pub fn endless_gif(side: u16, frames: usize) -> Bytes {
-    let part = [Part::new((0, 0), &["R"])];
-    let one = moving_gif(side, side, Some(0), &part);
-    let start = one.len() - 1 - FRAME_BYTES;
-    const FRAME_BYTES: usize = 8 + 10 + 7;
+    let part = Part::new((0, 0), &["R"]);
+    let [none, one] = [&[][..], &[part]].map(|parts| moving_gif(side, side, Some(0), parts));
+    let start = none.len() - 1;
     let mut file = one[..start].to_vec();
     file.extend(one[start..one.len() - 1].repeat(frames));
     file.push(b';');

@@ -15,8 +15,8 @@ use std::fmt;
 use image::ImageError;
 use image::metadata::Orientation;
 
-use super::animated::{self, Animation, NewOutput, OutputRoom};
 pub(super) use self::{gif::Gif, jpeg::Jpeg, png::Png, source::SourceReader, steps::Pixels, webp::WebP};
+use super::animated::{self, Animation, NewOutput, OutputRoom};
 use crate::policy::ThumbnailPolicy;
 use crate::thumbnail::geometry::{self, Placement};
 use crate::thumbnail::render::{Cancelled, Prepared, RenderError, RenderTask, Rendered, Renderer, Work};
@@ -117,8 +117,7 @@ fn plan(header: Header, task: &RenderTask, new_animation: NewOutput) -> Result<P
     let moves = plans.iter().any(|plan| matches!(plan, Plan::Animate(_)));
     let drawing = header.animation.as_ref().filter(|_| moves);
     let decode_bytes = header.decode_bytes.max(drawing.map_or(0, |drawing| drawing.drawing_bytes));
-    let required_bytes =
-        plans.iter().fold(decode_bytes, |sum, plan| sum.saturating_add(resize_bytes(plan)));
+    let required_bytes = plans.iter().fold(decode_bytes, |sum, plan| sum.saturating_add(resize_bytes(plan)));
     let at_worst_bytes = header.at_worst_bytes;
     let cancelled = cancelled.clone();
     let run = move || {
@@ -211,7 +210,8 @@ fn without_still(
                 let frame = Pixels::rgba(rgba, header.size);
                 shrink(frame, placement, header.orientation).map(Pixels::into_data)
             };
-            let icc = header.icc.as_deref().filter(|icc| steps::profile_fits_layout(icc, steps::Layout::Rgba));
+            let icc =
+                header.icc.as_deref().filter(|icc| steps::profile_fits_layout(icc, steps::Layout::Rgba));
             animated::render(animation, &moving, icc, new_animation, &resize, cancelled)?
         }
         _ => Vec::new(),

@@ -31,7 +31,8 @@ impl WebPAnimation {
     #[expect(clippy::new_ret_no_self, reason = "it is one of several formats to whoever opens it")]
     pub(super) fn new(header: OutputHeader) -> Result<Box<dyn Output>, RenderError> {
         let OutputHeader { size, plays, icc, .. } = header;
-        let mut config = WebPConfig::new().map_err(|()| RenderError::encode("libwebp has another version"))?;
+        let mut config =
+            WebPConfig::new().map_err(|()| RenderError::encode("libwebp has another version"))?;
         config.quality = QUALITY;
         config.method = EFFORT;
         let flags = ANIMATION | if icc.is_some() { PROFILE } else { 0 };

@@ -71,10 +71,13 @@ impl Canvas {
         self.undo = match disposal {
             Disposal::Keep => None,
             Disposal::Clear => Some((rect, None)),
-            Disposal::Restore => Some((rect, Some(self.rows(rect).fold(Vec::new(), |mut saved, row| {
-                saved.extend_from_slice(row);
-                saved
-            })))),
+            Disposal::Restore => Some((
+                rect,
+                Some(self.rows(rect).fold(Vec::new(), |mut saved, row| {
+                    saved.extend_from_slice(row);
+                    saved
+                })),
+            )),
         };
         let row_bytes = rect.size.width as usize * CHANNELS as usize;
         for (below, above) in self.rows(rect).zip(frame.chunks_exact(row_bytes)) {
@@ -150,8 +153,7 @@ mod tests {
 
     #[test]
     fn what_is_cleared_or_restored_shows_until_the_next_frame() {
-        for (disposal, after) in
-            [(Disposal::Keep, BLUE), (Disposal::Clear, CLEAR), (Disposal::Restore, RED)]
+        for (disposal, after) in [(Disposal::Keep, BLUE), (Disposal::Clear, CLEAR), (Disposal::Restore, RED)]
         {
             let mut canvas = canvas(3);
             canvas.draw(rect(0, 3), &[RED; 3].concat(), Blend::Source, Disposal::Keep).unwrap();

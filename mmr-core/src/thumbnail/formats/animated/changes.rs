@@ -284,7 +284,10 @@ mod tests {
 
     #[test]
     fn a_frame_like_the_one_before_makes_that_last_longer() {
-        assert_eq!(delays_written(&[(1, 100), (1, 50), (2, 30), (2, 30), (1, 70)]), (vec![150, 60, 70], true));
+        assert_eq!(
+            delays_written(&[(1, 100), (1, 50), (2, 30), (2, 30), (1, 70)]),
+            (vec![150, 60, 70], true)
+        );
     }
 
     #[test]

@@ -77,9 +77,9 @@ impl Output for Apng {
 /// Milliseconds as a fraction of seconds, as exact as it can be.
 fn fraction(delay: u32) -> (u16, u16) {
     let exact = u16::try_from(delay).map(|delay| (delay, 1000));
-    exact.or_else(|_| u16::try_from(delay / 10).map(|delay| (delay, 100))).unwrap_or_else(|_| {
-        (u16::try_from(delay / 1000).unwrap_or(u16::MAX), 1)
-    })
+    exact
+        .or_else(|_| u16::try_from(delay / 10).map(|delay| (delay, 100)))
+        .unwrap_or_else(|_| (u16::try_from(delay / 1000).unwrap_or(u16::MAX), 1))
 }
 
 /// The writer is told before the first frame how many there will be, and frames that are like others are left out.
@@ -102,9 +102,12 @@ fn correct_frame_count(file: &mut [u8], frames: u32) -> Option<()> {
 /// The checksum of a chunk, bit by bit: it is for twelve bytes.
 fn crc32(data: &[u8]) -> u32 {
     !data.iter().fold(u32::MAX, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
-            if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 }
-        })
+        (0..8).fold(
+            crc ^ u32::from(byte),
+            |crc, _| {
+                if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 }
+            },
+        )
     })
 }
 

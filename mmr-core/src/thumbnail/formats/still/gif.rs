@@ -113,7 +113,8 @@ impl Outline {
     /// Looks for how often the animation is repeated, which is played once if nothing is said.
     fn see_extension(&mut self, extension: &[u8]) {
         let rest = extension.strip_prefix(b"\xFF\x0BNETSCAPE2.0\x03\x01");
-        if let Some([low, high, ..]) = rest.or_else(|| extension.strip_prefix(b"\xFF\x0BANIMEXTS1.0\x03\x01")) {
+        if let Some([low, high, ..]) = rest.or_else(|| extension.strip_prefix(b"\xFF\x0BANIMEXTS1.0\x03\x01"))
+        {
             self.plays = match u16::from_le_bytes([*low, *high]) {
                 0 => 0,
                 repeats => u32::from(repeats) + 1,
@@ -156,7 +157,10 @@ mod tests {
 
     #[test]
     fn the_outline_counts_frames_and_finds_the_largest() {
-        assert_eq!(Outline::of(&images::animated_gif(8, 6, 5)), Outline { frames: 5, plays: 1, largest_frame: 48 });
+        assert_eq!(
+            Outline::of(&images::animated_gif(8, 6, 5)),
+            Outline { frames: 5, plays: 1, largest_frame: 48 }
+        );
         assert_eq!(Outline::of(&images::gif(8, 6)), Outline { frames: 1, plays: 1, largest_frame: 48 });
     }
 

@@ -44,16 +44,14 @@ fn open(task: &RenderTask) -> Result<Header, RenderError> {
     let row_bytes = u64::from(width) * u64::from(decoder.color_type().bytes_per_pixel());
     let working_bytes = 8 * row_bytes + 256 * 1024;
     let animation = animated.then(|| animation(task, size, chunk_bytes, working_bytes));
-    let still = animation.as_ref().map(|animation| (animation, animation.still_frame(task.policy.still_frame)));
+    let still =
+        animation.as_ref().map(|animation| (animation, animation.still_frame(task.policy.still_frame)));
     // The first frame may not be the default picture, but is as good.
     let (decode_bytes, decode): (_, Decode) = match still {
         Some((animation, index)) if index > 0 => {
             (animation.drawing_bytes, animated_still(animation.clone(), index, size, task))
         }
-        _ => (
-            decoder.total_bytes().saturating_add(working_bytes),
-            Box::new(move |_| steps::decode(decoder)),
-        ),
+        _ => (decoder.total_bytes().saturating_add(working_bytes), Box::new(move |_| steps::decode(decoder))),
     };
     Ok(Header {
         content_type: if animated { "image/apng" } else { "image/png" },

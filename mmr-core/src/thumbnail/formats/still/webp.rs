@@ -34,7 +34,8 @@ fn open(task: &RenderTask) -> Result<Header, RenderError> {
     let pixels = size.area().max(outline.largest_frame);
     let input_bytes = 3 * task.source.len() as u64;
     let animation = animated.then(|| animation(task, &outline, size));
-    let still = animation.as_ref().map(|animation| (animation, animation.still_frame(task.policy.still_frame)));
+    let still =
+        animation.as_ref().map(|animation| (animation, animation.still_frame(task.policy.still_frame)));
     let (decode_bytes, decode): (_, Decode) = match still {
         Some((animation, index)) if index > 0 => {
             (animation.drawing_bytes, animated_still(animation.clone(), index, size, task))
