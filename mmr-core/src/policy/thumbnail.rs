@@ -21,7 +21,7 @@ pub struct ThumbnailPolicy {
     pub default_animated: bool,
     /// Animations of more bytes than this get a still thumbnail.
     pub max_animate_bytes: u64,
-    /// Which frame of a GIF stands for it: 0 the first, 1 the last.
+    /// Which frame of an animation stands for it: 0 the first, 1 the last.
     pub still_frame: f32,
 }
 

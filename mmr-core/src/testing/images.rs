@@ -5,17 +5,18 @@
 
 #![expect(clippy::missing_panics_doc, reason = "fixtures panic only where they are wrong themselves")]
 
+mod animations;
 mod audio;
+mod avif;
 mod colour;
 mod containers;
 mod documents;
 pub mod golden;
 pub mod hostile;
-mod png;
-mod subsampled;
-mod avif;
 mod jxl;
+mod png;
 mod scans;
+mod subsampled;
 
 use bytes::Bytes;
 use image::codecs::gif::GifEncoder;
@@ -23,20 +24,24 @@ use image::codecs::webp::WebPEncoder;
 use image::{Delay, ExtendedColorType, Frame, RgbaImage};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
+pub use self::animations::{
+    ApngKind, Dispose, Part, clip, color, endless_gif, moving_gif, moving_lossy_webp, moving_png,
+    moving_webp, pixels,
+};
 pub use self::audio::{aac, alac, flac, mp3, mp3_with_cover, opus, vorbis, wav, wav_with};
+pub use self::avif::{Av1, Avif};
 pub use self::colour::{
     broken_profile, display_p3_profile, jpeg_with_profile, linear_grey_profile, srgb_profile,
     swapped_profile, webp_with_profile,
 };
 use self::containers::{exif, icc, riff_chunk, webp};
 pub use self::documents::{encrypted_pdf, pdf, pdf_from, pdf_of, svg};
-pub use self::avif::{Av1, Avif};
 pub use self::jxl::{
     alpha_jxl, grey_jxl, jxl_in_container, jxl_with_orientation, jxl_with_profile, lossy_jxl, sixteen_bit_jxl,
 };
 pub use self::png::{
-    alpha_png, animated_png, black_png, grey_png, lying_png, opaque_rgba_png, palette_png, photo_png, png,
-    png_bomb, png_with_orientation, png_with_profile, png_with_profile_bomb, sixteen_bit_png,
+    alpha_png, animated_png, animated_png_of, black_png, grey_png, lying_png, opaque_rgba_png, palette_png,
+    photo_png, png, png_bomb, png_with_orientation, png_with_profile, png_with_profile_bomb, sixteen_bit_png,
 };
 pub use self::scans::{Tiff, alpha_bmp, bmp, bmp_header, palette_bmp, run_length_bmp, sixteen_bit_bmp};
 
@@ -188,7 +193,7 @@ fn turned_corners(width: u32, height: u32, orientation: u8) -> (Vec<u8>, u32, u3
 
 // --- GIF ---
 
-/// The colour of frame `index` of [`animated_gif`] and [`animated_webp`].
+/// The colour of frame `index` of [`animated_gif`], [`animated_webp`] and [`animated_png_of`].
 #[must_use]
 pub fn frame_color(index: u32) -> [u8; 3] {
     let step = u8::try_from(index % 6 * 50).unwrap_or(0);

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use super::Renderer;
 
+#[cfg(feature = "images")]
+mod animated;
 #[cfg(feature = "audio")]
 pub(in crate::thumbnail) mod audio;
 #[cfg(feature = "images")]
@@ -26,16 +28,22 @@ mod still;
 mod svg;
 #[cfg(feature = "images")]
 mod tiff;
+#[cfg(feature = "native")]
+mod webp_animation;
 
 #[cfg(all(feature = "native", any(test, feature = "testing")))]
 pub(crate) use self::native::avif::outline as outline_of_avif;
+
+/// What writes thumbnails in safe Rust.
+#[cfg(feature = "images")]
+const SAFE: still::Writers = still::Writers { still: &still::Safe, moving: animated::Apng::new };
 
 /// All renderers of this build in safe Rust, in the order in which they are asked. Empty without the `images` feature.
 #[must_use]
 pub fn renderers() -> Vec<Arc<dyn Renderer>> {
     let all: &[fn() -> Arc<dyn Renderer>] = &[
         #[cfg(feature = "images")]
-        || Arc::new(still::StillImages::new(pictures(), &still::Safe)),
+        || Arc::new(still::StillImages::new(pictures(), SAFE)),
     ];
     all.iter().map(|new| new()).collect()
 }
@@ -48,7 +56,10 @@ pub fn native_renderers() -> Vec<Arc<dyn Renderer>> {
     let mut formats: Vec<Box<dyn still::Format>> =
         vec![Box::new(native::Jpeg), Box::new(native::WebP), Box::new(native::Avif)];
     formats.extend(pictures());
-    vec![Arc::new(still::StillImages::new(formats, &native::Native))]
+    vec![Arc::new(still::StillImages::new(
+        formats,
+        still::Writers { still: &native::Native, moving: webp_animation::WebPAnimation::new },
+    ))]
 }
 
 #[cfg(feature = "images")]

@@ -6,7 +6,7 @@ use image::{ExtendedColorType, ImageEncoder};
 use super::containers::{
     PNG_SIGNATURE, PngColor, exif, png_chunk, png_data, png_header, zlib_stored, zlib_zeros,
 };
-use super::{CORNERS, corner, corners, paint, scenery, turned_corners};
+use super::{CORNERS, corner, corners, frame_color, paint, scenery, turned_corners};
 
 fn encode_png(header: Vec<u8>, chunks: &[(&str, Vec<u8>)]) -> Bytes {
     let mut file = PNG_SIGNATURE.to_vec();
@@ -125,6 +125,23 @@ pub fn animated_png(width: u32, height: u32) -> Bytes {
         ("fdAT", [2_u32.to_be_bytes().to_vec(), second].concat()),
     ];
     encode_png(png_header(width, height, 8, PngColor::Rgb), &chunks)
+}
+
+/// An animated PNG, each frame of one colour: see [`frame_color`](super::frame_color).
+#[must_use]
+pub fn animated_png_of(width: u32, height: u32, frames: u32) -> Bytes {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_animated(frames, 0).expect("there are frames");
+    encoder.set_frame_delay(1, 10).expect("it is animated");
+    let mut writer = encoder.write_header().expect("memory takes all bytes");
+    for index in 0..frames {
+        let pixels = paint(width, height, |_, _| frame_color(index));
+        writer.write_image_data(&pixels).expect("the pixels fill the frame");
+    }
+    writer.finish().expect("memory takes all bytes");
+    bytes.into()
 }
 
 /// A valid black PNG of one bit per pixel, compressed as far as possible.

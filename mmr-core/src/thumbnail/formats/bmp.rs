@@ -32,6 +32,7 @@ impl Format for Bmp {
             orientation: Orientation::NoTransforms,
             icc: None,
             animated: false,
+            animation: None,
             jpeg_if_opaque: false,
             decode_bytes: decoder.total_bytes().saturating_add(working_bytes),
             at_worst_bytes: 0,

@@ -61,6 +61,7 @@ pub(super) fn header(
         orientation: image::metadata::Orientation::NoTransforms,
         icc: None,
         animated: false,
+        animation: None,
         jpeg_if_opaque: false,
         decode_bytes: decode_bytes.saturating_add(size.area() * CHANNELS),
         at_worst_bytes: 0,

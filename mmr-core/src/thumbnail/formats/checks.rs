@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use image::RgbaImage;
 
-use super::still::{Format, Header, Safe, StillImages};
+use super::SAFE;
+use super::still::{Format, Header, StillImages};
 use crate::testing::images::CORNERS;
 use crate::thumbnail::ThumbnailPolicy;
 use crate::thumbnail::render::{Cancelled, Prepared, RenderError, RenderTask, Rendered, Renderer, Work};
@@ -25,7 +26,7 @@ pub(super) fn header(format: impl Format, source: Bytes) -> Result<Header, Rende
 
 /// Renders; `None` when the source is not of the format.
 pub(super) fn try_render(format: impl Format, task: &RenderTask) -> Option<Result<Rendered, RenderError>> {
-    let prepared = StillImages::new(vec![Box::new(format)], &Safe).prepare(task)?;
+    let prepared = StillImages::new(vec![Box::new(format)], SAFE).prepare(task)?;
     Some(prepared.and_then(|prepared| match prepared {
         Prepared::Done(mut done) => Ok(done.remove(0)),
         Prepared::Work(Work { run, .. }) => run().map(|mut done| done.remove(0)),
@@ -62,7 +63,10 @@ pub(super) fn assert_cuts_are_harmless(format: impl Format + Copy, source: &Byte
         let task = task(source.slice(..len));
         match try_render(format, &task) {
             None
-            | Some(Ok(_) | Err(RenderError::Decode(_) | RenderError::Unsupported(_) | RenderError::TooManyPixels { .. })) => {}
+            | Some(
+                Ok(_)
+                | Err(RenderError::Decode(_) | RenderError::Unsupported(_) | RenderError::TooManyPixels { .. }),
+            ) => {}
             Some(Err(error)) => panic!("{len}: {error:?}"),
         }
     }
@@ -86,7 +90,10 @@ pub(super) fn assert_damage_is_harmless(format: impl Format + Copy, source: &Byt
         task.policy = Arc::new(ThumbnailPolicy { max_pixels: 1_000_000, ..(*task.policy).clone() });
         match try_render(format, &task) {
             None
-            | Some(Ok(_) | Err(RenderError::Decode(_) | RenderError::Unsupported(_) | RenderError::TooManyPixels { .. })) => {}
+            | Some(
+                Ok(_)
+                | Err(RenderError::Decode(_) | RenderError::Unsupported(_) | RenderError::TooManyPixels { .. }),
+            ) => {}
             Some(Err(error)) => panic!("{seed}: {error:?}"),
         }
     }
@@ -103,7 +110,7 @@ pub(super) fn assert_too_many_pixels(format: impl Format, source: Bytes, wanted:
 #[track_caller]
 pub(super) fn assert_decoding_ends_once_nobody_waits(format: impl Format, source: Bytes) {
     let task = task(source);
-    let prepared = StillImages::new(vec![Box::new(format)], &Safe).prepare(&task);
+    let prepared = StillImages::new(vec![Box::new(format)], SAFE).prepare(&task);
     let Some(Ok(Prepared::Work(Work { run, .. }))) = prepared else { panic!("no work") };
     task.cancelled.set();
     assert!(run().is_err());

@@ -57,6 +57,7 @@ impl Format for Jxl {
             orientation: Orientation::NoTransforms,
             icc: None,
             animated: header.animated,
+            animation: None,
             jpeg_if_opaque: true,
             decode_bytes: tracked.saturating_add(untracked),
             at_worst_bytes: if header.has_profile { PROFILE_BYTES } else { 0 },
@@ -91,7 +92,9 @@ fn decode(source: &Bytes, size: Size, limit: u64, cancelled: &Cancelled) -> Resu
     let rendered = rendered.map_err(error)?;
     let mut stream = rendered.stream();
     let channels = layout.channels();
-    if (stream.width(), stream.height()) != (size.width, size.height) || stream.channels() as usize != channels {
+    if (stream.width(), stream.height()) != (size.width, size.height)
+        || stream.channels() as usize != channels
+    {
         return Err(RenderError::decode("frame is not as its header says"));
     }
     let pixels = usize::try_from(size.area()).map_err(RenderError::decode)?;

@@ -1,12 +1,12 @@
 //! Still thumbnails of pictures.
 //!
-//! Of an animation one frame is shown, even where an animated thumbnail was allowed: animated output does not
-//! exist yet, except that a small enough animation is served as it is.
+//! Of an animation one frame is shown, unless it may [move](super::animated).
 
 mod colour;
 mod gif;
 mod jpeg;
 mod ladder;
+mod moving;
 mod output;
 mod palette;
 mod png;
@@ -27,6 +27,7 @@ pub(super) use self::png::Png;
 pub(super) use self::source::SourceReader;
 pub(super) use self::steps::{Layout, Pixels, decode};
 pub(super) use self::webp::WebP;
+use super::animated::{Animation, NewOutput, OutputRoom};
 use crate::policy::ThumbnailPolicy;
 use crate::thumbnail::geometry::{self, Placement};
 use crate::thumbnail::render::{Cancelled, Prepared, RenderError, RenderTask, Rendered, Renderer, Work};
@@ -36,20 +37,29 @@ use crate::types::{Size, ThumbnailSpec, Variant};
 #[derive(Debug)]
 pub(super) struct StillImages {
     formats: Vec<Box<dyn Format>>,
-    encoders: &'static dyn Encoders,
+    writers: Writers,
+}
+
+/// What thumbnails are written with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Writers {
+    /// Pictures.
+    pub(super) still: &'static dyn Encoders,
+    /// Animations.
+    pub(super) moving: NewOutput,
 }
 
 impl StillImages {
     /// Asks these formats, in their order.
-    pub(super) fn new(formats: Vec<Box<dyn Format>>, encoders: &'static dyn Encoders) -> Self {
-        Self { formats, encoders }
+    pub(super) fn new(formats: Vec<Box<dyn Format>>, writers: Writers) -> Self {
+        Self { formats, writers }
     }
 }
 
 impl Renderer for StillImages {
     fn prepare(&self, task: &RenderTask) -> Option<Result<Prepared, RenderError>> {
         let format = self.formats.iter().find(|format| format.is(&task.source))?;
-        Some(format.open(task).and_then(|header| plan(header, task, self.encoders)))
+        Some(format.open(task).and_then(|header| plan(header, task, self.writers)))
     }
 }
 
@@ -76,6 +86,8 @@ pub(super) struct Header {
     pub(super) icc: Option<Vec<u8>>,
     /// Whether the source has more than one frame.
     pub(super) animated: bool,
+    /// The frames, where there is a way to them.
+    pub(super) animation: Option<Animation>,
     /// Whether an opaque thumbnail becomes a JPEG.
     pub(super) jpeg_if_opaque: bool,
     /// Bytes that decoding takes, decoded pixels included.
@@ -98,6 +110,16 @@ impl Header {
         if steps::transposes(self.orientation) { self.size.transposed() } else { self.size }
     }
 
+    /// A placement in upright pixels, in those that are stored.
+    fn as_stored(&self, placement: &Placement) -> Placement {
+        let Placement { region, size } = *placement;
+        if steps::transposes(self.orientation) {
+            Placement { region: region.transposed(), size: size.transposed() }
+        } else {
+            Placement { region, size }
+        }
+    }
+
     fn original(&self) -> Rendered {
         let Size { width, height } = self.upright();
         Rendered::Original { content_type: self.content_type, width, height }
@@ -105,52 +127,92 @@ impl Header {
 }
 
 /// Decides from the header alone, so that a refusal costs no pixels.
-fn plan(header: Header, task: &RenderTask, encoders: &'static dyn Encoders) -> Result<Prepared, RenderError> {
+fn plan(header: Header, task: &RenderTask, writers: Writers) -> Result<Prepared, RenderError> {
     let RenderTask { source, specs, policy, cancelled } = task;
     admit(&header, policy)?;
     if specs.is_empty() {
         return Ok(Prepared::Done(vec![header.original()]));
     }
-    let plans: Vec<Plan> =
-        specs.iter().map(|spec| Plan::of(&header, spec, source.len() as u64, policy)).collect();
+    let mut room = OutputRoom::default();
+    let plan = |spec| Plan::of(&header, spec, source.len() as u64, policy, &mut room);
+    let plans: Vec<Plan> = specs.iter().map(plan).collect();
     if plans.iter().all(|plan| matches!(plan, Plan::Original)) {
         return Ok(Prepared::Done(plans.iter().map(|_| header.original()).collect()));
     }
 
-    let wanted: Vec<(Placement, Variant)> = plans
-        .iter()
-        .zip(specs)
-        .filter_map(|(plan, spec)| Some((plan.placement(&header)?, spec.variant)))
-        .collect();
-    let (placements, variants): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
     let pixels = header.pixels;
-    let required_bytes = header
-        .decode_bytes
-        .saturating_add(steps::resize_bytes(&placements))
-        .saturating_add(Colours::bytes(header.icc.as_deref()));
+    let required_bytes = required_bytes(&header, &plans);
     let at_worst_bytes = header.at_worst_bytes;
+    let variants: Vec<Variant> = specs.iter().map(|spec| spec.variant).collect();
     let cancelled = cancelled.clone();
-    let run = move || {
-        let original = header.original();
+    let run = move || run(header, &plans, &variants, writers, &cancelled);
+    Ok(Prepared::Work(Work { pixels, required_bytes, at_worst_bytes, run: Box::new(run) }))
+}
+
+/// First the frames of the animations are drawn, then the one of those that are still.
+fn required_bytes(header: &Header, plans: &[Plan]) -> u64 {
+    let placements: Vec<_> = plans.iter().filter_map(|plan| plan.placement(header)).collect();
+    let animated = || plans.iter().filter_map(|plan| plan.animated());
+    let (drawing, output) = match &header.animation {
+        Some(animation) if animated().next().is_some() => {
+            (animation.drawing_bytes, animated().map(|placement| animation.output_bytes(placement)).sum())
+        }
+        _ => (0, 0),
+    };
+    header
+        .decode_bytes
+        .max(drawing)
+        .saturating_add(output)
+        .saturating_add(steps::resize_bytes(&placements))
+        .saturating_add(Colours::bytes(header.icc.as_deref()))
+}
+
+/// The second part of a rendering: a thumbnail for each plan.
+fn run(
+    mut header: Header,
+    plans: &[Plan],
+    variants: &[Variant],
+    writers: Writers,
+    cancelled: &Cancelled,
+) -> Result<Vec<Rendered>, RenderError> {
+    let original = header.original();
+    let mut colours = Colours::new(header.icc.take());
+    let animated: Vec<Placement> = plans.iter().filter_map(|plan| plan.animated().copied()).collect();
+    let mut animated = match &header.animation {
+        Some(animation) if !animated.is_empty() => {
+            moving::animate(&header, animation, &animated, writers.moving, &mut colours, cancelled)?
+        }
+        _ => Vec::new(),
+    }
+    .into_iter();
+    let mut rendered: Vec<Option<Rendered>> = plans
+        .iter()
+        .map(|plan| match plan {
+            Plan::Original => Some(original.clone()),
+            Plan::Animate(_) => animated.next().flatten(),
+            Plan::Place(_) => None,
+        })
+        .collect();
+
+    let still: Vec<usize> = (0..plans.len()).filter(|&index| rendered[index].is_none()).collect();
+    if !still.is_empty() {
+        let placements: Vec<Placement> =
+            still.iter().filter_map(|&index| plans[index].placement(&header)).collect();
+        let variants: Vec<Variant> = still.iter().map(|&index| variants[index]).collect();
         let finish = Finish {
             orientation: header.orientation,
-            colours: Colours::new(header.icc),
+            colours,
             lossy: header.jpeg_if_opaque,
-            encoders,
+            encoders: writers.still,
         };
         let decoded = (header.decode)(ladder::needed(header.size, &placements))?;
         let shown = Shown { full: header.size, placements: &placements, variants: &variants };
-        let mut made = shown.make(decoded, finish, &cancelled)?.into_iter();
-        let missing = || RenderError::encode("a thumbnail was not made");
-        plans
-            .into_iter()
-            .map(|plan| match plan {
-                Plan::Original => Ok(original.clone()),
-                Plan::Place(_) => made.next().flatten().ok_or_else(missing),
-            })
-            .collect()
-    };
-    Ok(Prepared::Work(Work { pixels, required_bytes, at_worst_bytes, run: Box::new(run) }))
+        for (index, made) in still.into_iter().zip(shown.make(decoded, finish, cancelled)?) {
+            rendered[index] = made;
+        }
+    }
+    let missing = || RenderError::encode("a thumbnail was not made");
+    rendered.into_iter().map(|rendered| rendered.ok_or_else(missing)).collect()
 }
 
 /// The thumbnails to make of a picture, counted in its pixels as they are stored.
@@ -217,35 +279,54 @@ impl Finish {
 /// What the specification lets a thumbnail be, and animated PNG, which is PNG to those who do not know it.
 const SERVABLE: [&str; 5] = ["image/jpeg", "image/png", "image/apng", "image/gif", "image/webp"];
 
-/// What becomes of one spec.
+/// What becomes of one spec. Placements count in upright pixels.
 #[derive(Debug)]
 enum Plan {
     Original,
     Place(Placement),
+    /// Where it can be; else as [`Plan::Place`].
+    Animate(Placement),
 }
 
 impl Plan {
     /// What to show of the picture as it is stored.
     fn placement(&self, header: &Header) -> Option<Placement> {
-        let Self::Place(Placement { region, size }) = *self else { return None };
-        Some(if steps::transposes(header.orientation) {
-            Placement { region: region.transposed(), size: size.transposed() }
-        } else {
-            Placement { region, size }
-        })
+        match self {
+            Self::Original => None,
+            Self::Place(placement) | Self::Animate(placement) => Some(header.as_stored(placement)),
+        }
     }
 
-    fn of(header: &Header, spec: &ThumbnailSpec, source_bytes: u64, policy: &ThumbnailPolicy) -> Self {
+    const fn animated(&self) -> Option<&Placement> {
+        match self {
+            Self::Animate(placement) => Some(placement),
+            Self::Original | Self::Place(_) => None,
+        }
+    }
+
+    fn of(
+        header: &Header,
+        spec: &ThumbnailSpec,
+        source_bytes: u64,
+        policy: &ThumbnailPolicy,
+        room: &mut OutputRoom,
+    ) -> Self {
         let upright = header.upright();
-        let may_move = spec.variant == Variant::Animated && source_bytes <= policy.max_animate_bytes;
+        let may_move = spec.variant == Variant::Animated
+            && policy.allow_animated
+            && source_bytes <= policy.max_animate_bytes;
         let as_it_is = SERVABLE.contains(&header.content_type)
             && spec.size().contains(upright)
             && header.orientation == Orientation::NoTransforms
             && (may_move || !header.animated);
         if as_it_is {
-            Self::Original
-        } else {
-            Self::Place(geometry::place(upright, spec.size(), spec.method))
+            return Self::Original;
+        }
+        let placement = geometry::place(upright, spec.size(), spec.method);
+        let animation = header.animation.as_ref().filter(|animation| may_move && animation.may_move());
+        match animation {
+            Some(animation) if animation.fits(&placement, room) => Self::Animate(placement),
+            _ => Self::Place(placement),
         }
     }
 }
@@ -259,6 +340,12 @@ fn admit(header: &Header, policy: &ThumbnailPolicy) -> Result<(), RenderError> {
     }
     let (pixels, limit) = (header.pixels, policy.max_pixels);
     if pixels > limit { Err(RenderError::TooManyPixels { pixels, limit }) } else { Ok(()) }
+}
+
+/// Frame `index` of an animation as its still picture.
+fn animated_still(animation: Animation, index: u64, size: Size, task: &RenderTask) -> Decode {
+    let cancelled = task.cancelled.clone();
+    Box::new(move |_| animation.draw(index, &cancelled).map(|rgba| Pixels::rgba(rgba, size)))
 }
 
 pub(super) fn into_render_error(error: ImageError) -> RenderError {

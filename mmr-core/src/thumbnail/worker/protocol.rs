@@ -54,6 +54,7 @@ pub(super) struct Order {
     specs: Vec<Spec>,
     max_pixels: u64,
     max_source_bytes: u64,
+    allow_animated: bool,
     max_animate_bytes: u64,
     still_frame: f32,
     types: Vec<String>,
@@ -83,6 +84,7 @@ impl Order {
             specs: specs.collect(),
             max_pixels: policy.max_pixels,
             max_source_bytes: policy.max_source_bytes,
+            allow_animated: policy.allow_animated,
             max_animate_bytes: policy.max_animate_bytes,
             still_frame: policy.still_frame,
             types: policy.types.clone(),
@@ -107,6 +109,7 @@ impl Order {
         let policy = ThumbnailPolicy {
             max_pixels: self.max_pixels,
             max_source_bytes: self.max_source_bytes,
+            allow_animated: self.allow_animated,
             max_animate_bytes: self.max_animate_bytes,
             still_frame: self.still_frame,
             types: self.types,

@@ -49,6 +49,7 @@ impl Format for Avif {
             orientation: container.orientation,
             icc: container.icc.clone().map(|profile| task.source.slice(profile).to_vec()),
             animated: container.animated,
+            animation: None,
             jpeg_if_opaque: true,
             decode_bytes: coded.saturating_add(size.area().saturating_mul(channels)),
             at_worst_bytes: 0,
@@ -235,8 +236,13 @@ impl Frame {
             return Err(RenderError::decode("frame is not as its header says"));
         }
         let stated = Coding { matrix: sequence.matrix, full_range: sequence.full_range };
-        let mut frame =
-            Self { planes: [None, None, None], strides: [0; 3], size, sequence: *sequence, coding: coding.unwrap_or(stated) };
+        let mut frame = Self {
+            planes: [None, None, None],
+            strides: [0; 3],
+            size,
+            sequence: *sequence,
+            coding: coding.unwrap_or(stated),
+        };
         let components = [PlanarImageComponent::Y, PlanarImageComponent::U, PlanarImageComponent::V];
         let count = if chroma == Chroma::None { 1 } else { 3 };
         for (number, component) in components.into_iter().enumerate().take(count) {

@@ -1,20 +1,16 @@
-//! GIF sources: one frame of them.
+//! GIF sources.
+
+use std::sync::Arc;
 
 use image::codecs::gif::GifDecoder;
 use image::metadata::Orientation;
-use image::{AnimationDecoder, ImageDecoder, Limits};
+use image::{ImageDecoder, Limits};
 
 use super::source::SourceReader;
-use super::steps::Pixels;
-use super::{Format, Header, into_render_error, steps};
-use crate::thumbnail::render::{Cancelled, RenderError, RenderTask};
+use super::{Decode, Format, Header, animated_still, into_render_error, steps};
+use crate::thumbnail::formats::animated::{Animation, CHANNELS, GifFrames};
+use crate::thumbnail::render::{RenderError, RenderTask};
 use crate::types::Size;
-
-/// Pixels that may be drawn to reach the frame that stands for an animation; an earlier one is shown
-/// where that is not enough.
-const STILL_FRAME_PIXELS: u64 = 64_000_000;
-
-const CHANNELS: u64 = 4;
 
 #[derive(Clone, Copy, Debug)]
 pub(in crate::thumbnail::formats) struct Gif;
@@ -35,15 +31,28 @@ fn open(task: &RenderTask) -> Result<Header, RenderError> {
     let size = Size::new(width, height);
     let icc = decoder.icc_profile().ok().flatten();
     let outline = Outline::of(&task.source);
-    let index = outline.still_frame(task.policy.still_frame, size);
 
     let (canvas, frame) = (size.area() * CHANNELS, outline.largest_frame * CHANNELS);
     // Two canvases and a frame inside the decoder when it draws one frame over the other.
-    let allocated = if index == 0 { frame } else { 2 * canvas + frame };
-    let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(allocated);
-    decoder.set_limits(limits).map_err(into_render_error)?;
-    let cancelled = task.cancelled.clone();
+    let allocated = 2 * canvas + frame;
+    let frames = GifFrames { source: task.source.clone(), cancelled: task.cancelled.clone(), allocated };
+    let animation = Animation {
+        frames: outline.frames,
+        plays: outline.plays,
+        frame_pixels: size.area() + outline.largest_frame,
+        // Besides, the frame drawn last and the one before it.
+        drawing_bytes: allocated + 2 * canvas,
+        open: Arc::new(move || frames.open()),
+    };
+    let index = animation.still_frame(task.policy.still_frame);
+    let (decode_bytes, decode): (_, Decode) = if index == 0 {
+        let mut limits = Limits::no_limits();
+        limits.max_alloc = Some(frame);
+        decoder.set_limits(limits).map_err(into_render_error)?;
+        (frame + canvas, Box::new(move |_| steps::decode(decoder)))
+    } else {
+        (animation.drawing_bytes, animated_still(animation.clone(), index, size, task))
+    };
     Ok(Header {
         content_type: "image/gif",
         size,
@@ -51,47 +60,27 @@ fn open(task: &RenderTask) -> Result<Header, RenderError> {
         orientation: Orientation::NoTransforms,
         icc,
         animated: outline.frames > 1,
+        animation: Some(animation),
         jpeg_if_opaque: false,
-        // Besides, the frame drawn last and the one before it.
-        decode_bytes: allocated + if index == 0 { canvas } else { 2 * canvas },
+        decode_bytes,
         at_worst_bytes: 0,
-        decode: Box::new(
-            move |_| {
-                if index == 0 { steps::decode(decoder) } else { draw(decoder, index, &cancelled) }
-            },
-        ),
+        decode,
     })
 }
 
-/// Draws the frames up to `index`, or up to the last undamaged one.
-fn draw(decoder: GifDecoder<SourceReader>, index: u64, cancelled: &Cancelled) -> Result<Pixels, RenderError> {
-    let mut shown = Err(RenderError::decode("animation has no frames"));
-    for (number, frame) in (0..=index).zip(decoder.into_frames()) {
-        match frame {
-            Ok(frame) => shown = Ok(frame.into_buffer()),
-            Err(error) if number == 0 => shown = Err(into_render_error(error)),
-            Err(_) => break,
-        }
-        if shown.is_err() || cancelled.get() {
-            break;
-        }
-    }
-    let canvas = shown?;
-    let size = Size::new(canvas.width(), canvas.height());
-    Ok(Pixels::rgba(canvas.into_raw(), size))
-}
-
 /// What the block structure says, without decompressing anything.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 struct Outline {
     frames: u64,
+    /// How often they are played; 0 for ever.
+    plays: u32,
     /// Pixels of the largest frame, which need not fit the canvas.
     largest_frame: u64,
 }
 
 impl Outline {
     fn of(source: &[u8]) -> Self {
-        let mut outline = Self::default();
+        let mut outline = Self { frames: 0, plays: 1, largest_frame: 0 };
         // A file that ends early, or in garbage, has the frames until there.
         let _ = outline.walk(&mut Blocks(source));
         outline
@@ -112,6 +101,7 @@ impl Outline {
                     blocks.skip_data()?;
                 }
                 b'!' => {
+                    self.see_extension(blocks.0);
                     blocks.take(1)?;
                     blocks.skip_data()?;
                 }
@@ -120,17 +110,16 @@ impl Outline {
         }
     }
 
-    /// The frame to show: at `position` (0 the first, 1 the last) of all, but not too many pixels away.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        clippy::cast_sign_loss,
-        reason = "a rounding error of one frame does not matter, and the cast saturates"
-    )]
-    fn still_frame(&self, position: f32, canvas: Size) -> u64 {
-        let wanted = (f64::from(position.clamp(0.0, 1.0)) * self.frames as f64) as u64;
-        let affordable = STILL_FRAME_PIXELS / (canvas.area() + self.largest_frame).max(1);
-        wanted.min(self.frames.saturating_sub(1)).min(affordable)
+    /// Looks for how often the animation is repeated, which is played once if nothing is said.
+    fn see_extension(&mut self, extension: &[u8]) {
+        let rest = extension.strip_prefix(b"\xFF\x0BNETSCAPE2.0\x03\x01");
+        if let Some([low, high, ..]) = rest.or_else(|| extension.strip_prefix(b"\xFF\x0BANIMEXTS1.0\x03\x01"))
+        {
+            self.plays = match u16::from_le_bytes([*low, *high]) {
+                0 => 0,
+                repeats => u32::from(repeats) + 1,
+            };
+        }
     }
 }
 
@@ -168,8 +157,11 @@ mod tests {
 
     #[test]
     fn the_outline_counts_frames_and_finds_the_largest() {
-        assert_eq!(Outline::of(&images::animated_gif(8, 6, 5)), Outline { frames: 5, largest_frame: 48 });
-        assert_eq!(Outline::of(&images::gif(8, 6)), Outline { frames: 1, largest_frame: 48 });
+        assert_eq!(
+            Outline::of(&images::animated_gif(8, 6, 5)),
+            Outline { frames: 5, plays: 1, largest_frame: 48 }
+        );
+        assert_eq!(Outline::of(&images::gif(8, 6)), Outline { frames: 1, plays: 1, largest_frame: 48 });
     }
 
     #[test]
@@ -179,20 +171,5 @@ mod tests {
             assert!(Outline::of(&whole[..len]).frames <= 5, "{len}");
         }
         assert_eq!(Outline::of(&whole[..10]).frames, 0);
-    }
-
-    #[test]
-    fn the_still_frame_lies_where_the_policy_says() {
-        let outline = Outline { frames: 30, largest_frame: 1 };
-        let canvas = Size::new(1, 1);
-        let chosen = [0.0, 0.5, 0.99, 1.0, 7.0, -1.0, f32::NAN].map(|at| outline.still_frame(at, canvas));
-        assert_eq!(chosen, [0, 15, 29, 29, 29, 0, 0]);
-    }
-
-    #[test]
-    fn reaching_the_still_frame_is_bounded() {
-        let outline = Outline { frames: 1_000_000, largest_frame: 1_000_000 };
-        assert_eq!(outline.still_frame(1.0, Size::new(1000, 1000)), 32);
-        assert_eq!(outline.still_frame(1.0, Size::new(65_535, 65_535)), 0);
     }
 }

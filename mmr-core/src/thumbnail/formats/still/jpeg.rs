@@ -37,6 +37,7 @@ fn open(task: &RenderTask) -> Result<Header, RenderError> {
         orientation,
         icc,
         animated: false,
+        animation: None,
         jpeg_if_opaque: true,
         decode_bytes,
         at_worst_bytes: 0,

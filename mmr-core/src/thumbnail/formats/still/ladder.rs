@@ -21,7 +21,7 @@ pub(super) struct Area {
 
 impl Area {
     /// Where `region` of a picture lies, once the part `shown` of that picture has been brought to `size`.
-    fn of(region: Rect, shown: Rect, size: Size) -> Self {
+    pub(super) fn of(region: Rect, shown: Rect, size: Size) -> Self {
         let (left, width) =
             stretch(region.left.saturating_sub(shown.left), region.size.width, shown.size.width, size.width);
         let (top, height) =

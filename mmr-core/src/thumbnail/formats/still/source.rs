@@ -18,7 +18,12 @@ const STRIDE: usize = 64 * 1024;
 
 impl SourceReader {
     pub(in crate::thumbnail::formats) fn new(task: &RenderTask) -> Self {
-        Self { bytes: Cursor::new(task.source.clone()), cancelled: task.cancelled.clone() }
+        Self::over(task.source.clone(), task.cancelled.clone())
+    }
+
+    /// Reads some of the bytes.
+    pub(in crate::thumbnail::formats) const fn over(bytes: Bytes, cancelled: Cancelled) -> Self {
+        Self { bytes: Cursor::new(bytes), cancelled }
     }
 
     fn check(&self) -> io::Result<()> {

@@ -58,6 +58,10 @@ impl Pixels {
         Self::new(data, size, Layout::Rgba)
     }
 
+    pub(super) fn into_data(self) -> Vec<u8> {
+        self.data
+    }
+
     pub(super) const fn has_alpha(&self) -> bool {
         matches!(self.layout, Layout::GreyAlpha | Layout::Rgba)
     }

@@ -1,11 +1,14 @@
-//! WebP sources; of animations the first frame.
+//! WebP sources.
+
+use std::sync::Arc;
 
 use image::ImageDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
 
 use super::source::SourceReader;
-use super::{Format, Header, into_render_error, steps};
+use super::{Decode, Format, Header, animated_still, into_render_error, steps};
+use crate::thumbnail::formats::animated::{Animation, CHANNELS, WebPFrames};
 use crate::thumbnail::render::{RenderError, RenderTask};
 use crate::types::Size;
 
@@ -29,7 +32,19 @@ fn open(task: &RenderTask) -> Result<Header, RenderError> {
     let size = Size::new(width, height);
     let animated = decoder.has_animation();
     let pixels = size.area().max(outline.largest_frame);
-    let decode_bytes = pixels * outline.bytes_per_pixel(animated) + 3 * task.source.len() as u64;
+    let input_bytes = 3 * task.source.len() as u64;
+    let animation = animated.then(|| animation(task, &outline, size));
+    let still =
+        animation.as_ref().map(|animation| (animation, animation.still_frame(task.policy.still_frame)));
+    let (decode_bytes, decode): (_, Decode) = match still {
+        Some((animation, index)) if index > 0 => {
+            (animation.drawing_bytes, animated_still(animation.clone(), index, size, task))
+        }
+        _ => (
+            pixels * outline.bytes_per_pixel(animated) + input_bytes,
+            Box::new(move |_| steps::decode(decoder)),
+        ),
+    };
     // Read here and not by the decoder, which would believe the declared length of these chunks.
     let orientation = outline
         .exif
@@ -41,16 +56,36 @@ fn open(task: &RenderTask) -> Result<Header, RenderError> {
         orientation: orientation.unwrap_or(Orientation::NoTransforms),
         icc: outline.icc.map(<[u8]>::to_vec),
         animated,
+        animation,
         jpeg_if_opaque: true,
         decode_bytes,
         at_worst_bytes: outline.prefix_code_bytes(),
-        decode: Box::new(move |_| steps::decode(decoder)),
+        decode,
     })
+}
+
+fn animation(task: &RenderTask, outline: &Outline<'_>, size: Size) -> Animation {
+    /// The canvas and the frame handed out.
+    const COPIES: u64 = 2;
+    let frame_pixels = size.area().max(outline.largest_frame);
+    let frames = WebPFrames { source: task.source.clone(), size, cancelled: task.cancelled.clone() };
+    Animation {
+        frames: outline.frames,
+        plays: outline.plays,
+        frame_pixels: size.area() + frame_pixels,
+        drawing_bytes: frame_pixels * (outline.bytes_per_pixel(true) + COPIES * CHANNELS)
+            + 3 * task.source.len() as u64,
+        open: Arc::new(move || frames.open()),
+    }
 }
 
 /// What the chunk structure says, without decoding anything.
 #[derive(Debug, Default)]
 struct Outline<'a> {
+    /// Frames of an animation.
+    frames: u64,
+    /// How often they are played; 0 for ever.
+    plays: u32,
     /// Pixels of the largest lossy frame. The decoder makes room for what the frame says before it compares
     /// that with the canvas.
     largest_frame: u64,
@@ -69,8 +104,14 @@ impl<'a> Outline<'a> {
             match name {
                 b"EXIF" if whole && outline.exif.is_none() => outline.exif = Some(data),
                 b"ICCP" if whole && outline.icc.is_none() => outline.icc = Some(data),
+                b"ANIM" => {
+                    if let [_, _, _, _, low, high, ..] = *data {
+                        outline.plays = u16::from_le_bytes([low, high]).into();
+                    }
+                }
                 // A frame of an animation: sixteen bytes, then chunks of its own.
                 b"ANMF" => {
+                    outline.frames += 1;
                     for Chunk { name, data, .. } in Chunks(data.get(16..).unwrap_or_default()) {
                         outline.see(name, data);
                     }

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use image::metadata::Orientation;
 use proptest::prelude::*;
 
-use super::super::{Format, Header, Layout, Pixels, Safe, StillImages};
+use super::super::super::SAFE;
+use super::super::{Format, Header, Layout, Pixels, StillImages};
 use super::*;
 
 const DEFAULT: [(u32, u32, Method); 5] = [
@@ -131,6 +132,7 @@ impl Format for Scaling {
             orientation: Orientation::NoTransforms,
             icc: None,
             animated: false,
+            animation: None,
             jpeg_if_opaque: false,
             decode_bytes: self.size.area() * 3,
             at_worst_bytes: 0,
@@ -146,7 +148,7 @@ impl Format for Scaling {
 
 fn scaling_work(size: Size, specs: &[ThumbnailSpec], asked: &Arc<Mutex<Option<Size>>>) -> Work {
     let format = Scaling { size, asked: Arc::clone(asked) };
-    let with = Set(vec![Arc::new(StillImages::new(vec![Box::new(format)], &Safe))]);
+    let with = Set(vec![Arc::new(StillImages::new(vec![Box::new(format)], SAFE))]);
     let types = vec!["image/tiff".to_owned()];
     let policy = Arc::new(ThumbnailPolicy { types, ..policy() });
     let task = RenderTask { specs: specs.to_vec(), policy, ..task(Bytes::new()) };

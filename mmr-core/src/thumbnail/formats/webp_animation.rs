@@ -1,0 +1,142 @@
+//! Writes animated WebP: libwebp encodes the frames, and the container around them is written here.
+
+use webp::{Encoder, PixelLayout, WebPConfig, WebPMemory};
+
+use super::animated::{Output, OutputForm, OutputHeader, Patch};
+use crate::thumbnail::geometry::Rect;
+use crate::thumbnail::render::RenderError;
+use crate::types::Size;
+
+/// Of 100. What Synapse uses.
+const QUALITY: f32 = 80.0;
+
+/// How hard libwebp tries, up to 6: 4 takes 1.6 times as long for 4 % fewer bytes.
+const EFFORT: i32 = 2;
+
+/// Flags of the file.
+const ANIMATION: u8 = 0x02;
+const ALPHA: u8 = 0x10;
+const PROFILE: u8 = 0x20;
+
+/// Where the flags are.
+const FLAGS_AT: usize = 20;
+
+/// A file being written.
+pub(super) struct WebPAnimation {
+    config: WebPConfig,
+    file: Vec<u8>,
+}
+
+impl WebPAnimation {
+    #[expect(clippy::new_ret_no_self, reason = "it is one of several formats to whoever opens it")]
+    pub(super) fn new(header: OutputHeader) -> Result<Box<dyn Output>, RenderError> {
+        let OutputHeader { size, plays, icc, .. } = header;
+        let mut config =
+            WebPConfig::new().map_err(|()| RenderError::encode("libwebp has another version"))?;
+        config.quality = QUALITY;
+        config.method = EFFORT;
+        let flags = ANIMATION | if icc.is_some() { PROFILE } else { 0 };
+        let mut file = b"RIFF\0\0\0\0WEBP".to_vec();
+        let extended = [&[flags, 0, 0, 0], &less_one(size.width)[..], &less_one(size.height)].concat();
+        put_chunk(&mut file, *b"VP8X", &extended);
+        if let Some(icc) = icc {
+            put_chunk(&mut file, *b"ICCP", &icc);
+        }
+        // A transparent background, and 0 for ever.
+        let plays = u16::try_from(plays).unwrap_or(u16::MAX).to_le_bytes();
+        put_chunk(&mut file, *b"ANIM", &[0, 0, 0, 0, plays[0], plays[1]]);
+        Ok(Box::new(Self { config, file }))
+    }
+}
+
+impl Output for WebPAnimation {
+    fn form(&self) -> OutputForm {
+        const LONGEST_DELAY: u32 = 0xFF_FFFF;
+        OutputForm { grid: 2, over: false, longest_delay: LONGEST_DELAY, content_type: "image/webp" }
+    }
+
+    fn add(&mut self, patch: &Patch) -> Result<(), RenderError> {
+        let Rect { left, top, size } = patch.rect;
+        let picture = encode(&patch.rgba, size, &self.config)?;
+        let mut frame = Vec::with_capacity(picture.len() + 16);
+        for number in [left / 2, top / 2, size.width - 1, size.height - 1, patch.delay] {
+            frame.extend_from_slice(&three_bytes(number));
+        }
+        frame.push(if patch.over { 0 } else { 2 });
+        for (name, data) in Chunks(picture.get(12..).unwrap_or_default()) {
+            if matches!(&name, b"ALPH" | b"VP8 " | b"VP8L") {
+                put_chunk(&mut frame, name, data);
+                if &name != b"VP8 "
+                    && let Some(flags) = self.file.get_mut(FLAGS_AT)
+                {
+                    *flags |= ALPHA;
+                }
+            }
+        }
+        put_chunk(&mut self.file, *b"ANMF", &frame);
+        Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        self.file.len() as u64
+    }
+
+    fn finish(self: Box<Self>) -> Result<Vec<u8>, RenderError> {
+        const HEADER_BYTES: usize = 8;
+        let mut file = self.file;
+        let len = u32::try_from(file.len() - HEADER_BYTES).map_err(RenderError::encode)?;
+        file[4..HEADER_BYTES].copy_from_slice(&len.to_le_bytes());
+        Ok(file)
+    }
+}
+
+/// A picture with nothing transparent needs no alpha channel, and is encoded in half the time without.
+fn encode(rgba: &[u8], Size { width, height }: Size, config: &WebPConfig) -> Result<WebPMemory, RenderError> {
+    let encode = |pixels: &[u8], layout| {
+        let encoded = Encoder::new(pixels, layout, width, height).encode_advanced(config);
+        encoded.map_err(|error| RenderError::encode(format!("libwebp: {error:?}")))
+    };
+    let pixels = rgba.as_chunks::<4>().0;
+    if pixels.iter().any(|pixel| pixel[3] != u8::MAX) {
+        return encode(rgba, PixelLayout::Rgba);
+    }
+    let mut rgb = Vec::with_capacity(pixels.len() * 3);
+    for [r, g, b, _] in pixels {
+        rgb.extend([*r, *g, *b]);
+    }
+    encode(&rgb, PixelLayout::Rgb)
+}
+
+/// Names and contents of the chunks of a RIFF container.
+struct Chunks<'a>(&'a [u8]);
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = ([u8; 4], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, rest) = self.0.split_first_chunk::<4>()?;
+        let (len, rest) = rest.split_first_chunk::<4>()?;
+        let len = u32::from_le_bytes(*len) as usize;
+        self.0 = rest.get(len + len % 2..).unwrap_or_default();
+        Some((*name, rest.get(..len)?))
+    }
+}
+
+fn put_chunk(file: &mut Vec<u8>, name: [u8; 4], data: &[u8]) {
+    file.extend(name);
+    file.extend(u32::try_from(data.len()).unwrap_or(u32::MAX).to_le_bytes());
+    file.extend_from_slice(data);
+    if data.len() % 2 == 1 {
+        file.push(0);
+    }
+}
+
+/// The lower three bytes.
+fn three_bytes(number: u32) -> [u8; 3] {
+    let [low, middle, high, _] = number.to_le_bytes();
+    [low, middle, high]
+}
+
+fn less_one(side: u32) -> [u8; 3] {
+    three_bytes(side.saturating_sub(1))
+}
