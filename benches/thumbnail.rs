@@ -1,4 +1,5 @@
-//! Rendering one thumbnail from generated pictures: format by size of the thumbnail, through the pool.
+//! Rendering thumbnails from generated pictures: format by size of the thumbnail, by the renderers in safe Rust and by
+//! those in C. `side_by_side/thumbnails.py` compares with other programs.
 //!
 //! `cargo bench -p mmr-benches --bench thumbnail`
 
@@ -9,7 +10,8 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use divan::Bencher;
 use mmr_core::testing::images;
-use mmr_core::thumbnail::{RenderLimits, RenderPool, ThumbnailPolicy};
+use mmr_core::thumbnail::render::{Cancelled, Prepared};
+use mmr_core::thumbnail::{RenderTask, Renderer, ThumbnailPolicy, formats};
 use mmr_core::types::{Method, ThumbnailSpec, Variant};
 
 fn main() {
@@ -40,18 +42,30 @@ fn sources() -> impl Iterator<Item = &'static Source> {
     SOURCES.iter()
 }
 
-/// Renders over and over, under a policy that enables WebP too and allows `max_pixels`.
-fn render(bencher: Bencher<'_, '_>, source: &Source, spec: ThumbnailSpec, max_pixels: u64) {
+/// Renders over and over, all `specs` from one decoding, under a policy that enables WebP too and allows `max_pixels`.
+fn render(
+    bencher: Bencher<'_, '_>,
+    renderers: &[Arc<dyn Renderer>],
+    source: &Source,
+    specs: &[ThumbnailSpec],
+    max_pixels: u64,
+) {
     let mut policy = ThumbnailPolicy { max_pixels, ..ThumbnailPolicy::default() };
     policy.types.push("image/webp".to_owned());
-    let policy = Arc::new(policy);
-    let pool = RenderPool::new(RenderLimits::default());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    let runtime = runtime.expect("a runtime without I/O needs nothing");
+    let task = RenderTask {
+        source: source.bytes.clone(),
+        specs: specs.to_vec(),
+        policy: Arc::new(policy),
+        cancelled: Cancelled::default(),
+    };
     let refused = max_pixels < MAX_PIXELS;
-    LazyLock::force(&source.bytes);
     bencher.bench_local(|| {
-        let rendered = runtime.block_on(pool.render(source.bytes.clone(), spec, Arc::clone(&policy)));
+        let prepared = renderers.iter().find_map(|renderer| renderer.prepare(&task));
+        let rendered = match prepared.expect("every source has a renderer") {
+            Ok(Prepared::Work(work)) => (work.run)(),
+            Ok(Prepared::Done(done)) => Ok(done),
+            Err(error) => Err(error),
+        };
         assert_eq!(rendered.is_err(), refused, "{rendered:?}");
         rendered
     });
@@ -63,23 +77,56 @@ const fn still(width: u32, height: u32, method: Method) -> ThumbnailSpec {
     ThumbnailSpec { width, height, method, variant: Variant::Still }
 }
 
+const DEFAULT: [ThumbnailSpec; 5] = [
+    still(32, 32, Method::Crop),
+    still(96, 96, Method::Crop),
+    still(320, 240, Method::Scale),
+    still(640, 480, Method::Scale),
+    still(800, 600, Method::Scale),
+];
+
 #[divan::bench(args = sources())]
-fn scale_800x600(bencher: Bencher<'_, '_>, source: &Source) {
-    render(bencher, source, still(800, 600, Method::Scale), MAX_PIXELS);
+fn safe_crop_96x96(bencher: Bencher<'_, '_>, source: &Source) {
+    render(bencher, &formats::renderers(), source, &DEFAULT[1..2], MAX_PIXELS);
 }
 
 #[divan::bench(args = sources())]
-fn scale_320x240(bencher: Bencher<'_, '_>, source: &Source) {
-    render(bencher, source, still(320, 240, Method::Scale), MAX_PIXELS);
+fn safe_scale_320x240(bencher: Bencher<'_, '_>, source: &Source) {
+    render(bencher, &formats::renderers(), source, &DEFAULT[2..3], MAX_PIXELS);
 }
 
 #[divan::bench(args = sources())]
-fn crop_96x96(bencher: Bencher<'_, '_>, source: &Source) {
-    render(bencher, source, still(96, 96, Method::Crop), MAX_PIXELS);
+fn safe_scale_800x600(bencher: Bencher<'_, '_>, source: &Source) {
+    render(bencher, &formats::renderers(), source, &DEFAULT[4..], MAX_PIXELS);
+}
+
+#[divan::bench(args = sources())]
+fn safe_all_five(bencher: Bencher<'_, '_>, source: &Source) {
+    render(bencher, &formats::renderers(), source, &DEFAULT, MAX_PIXELS);
+}
+
+#[divan::bench(args = sources())]
+fn native_crop_96x96(bencher: Bencher<'_, '_>, source: &Source) {
+    render(bencher, &formats::native_renderers(), source, &DEFAULT[1..2], MAX_PIXELS);
+}
+
+#[divan::bench(args = sources())]
+fn native_scale_320x240(bencher: Bencher<'_, '_>, source: &Source) {
+    render(bencher, &formats::native_renderers(), source, &DEFAULT[2..3], MAX_PIXELS);
+}
+
+#[divan::bench(args = sources())]
+fn native_scale_800x600(bencher: Bencher<'_, '_>, source: &Source) {
+    render(bencher, &formats::native_renderers(), source, &DEFAULT[4..], MAX_PIXELS);
+}
+
+#[divan::bench(args = sources())]
+fn native_all_five(bencher: Bencher<'_, '_>, source: &Source) {
+    render(bencher, &formats::native_renderers(), source, &DEFAULT, MAX_PIXELS);
 }
 
 /// What a picture costs that is refused by its header.
 #[divan::bench(args = sources())]
 fn refusal(bencher: Bencher<'_, '_>, source: &Source) {
-    render(bencher, source, still(32, 32, Method::Scale), 1);
+    render(bencher, &formats::renderers(), source, &DEFAULT[..1], 1);
 }

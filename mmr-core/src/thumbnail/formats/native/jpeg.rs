@@ -52,8 +52,8 @@ fn decode(source: &Bytes, size: Size, needed: Size) -> Result<Pixels, RenderErro
     let mut pixels = vec![0; pitch * height];
     let into = Image { pixels: &mut pixels[..], width, pitch, height, format };
     decoder.decompress(source, into).map_err(RenderError::decode)?;
-    let side = |side: usize| u32::try_from(side).map_err(RenderError::decode);
-    Ok(Pixels::new(pixels, Size::new(side(width)?, side(height)?), layout))
+    let narrow = |length: usize| u32::try_from(length).map_err(RenderError::decode);
+    Ok(Pixels::new(pixels, Size::new(narrow(width)?, narrow(height)?), layout))
 }
 
 /// The smallest scale with enough pixels. Only powers of two have fast transforms.

@@ -58,7 +58,7 @@ fn sizes_made_together_look_like_those_made_alone() {
             for (spec, together) in specs.iter().zip(rendered(&with, &source, &specs)) {
                 let alone = rendered(&with, &source, &[*spec]);
                 let difference = difference(&together, &alone[0]);
-                assert!(difference < 2.0, "{spec:?} differs by {difference}");
+                assert!(difference < 4.0, "{spec:?} differs by {difference}");
             }
         }
     }
