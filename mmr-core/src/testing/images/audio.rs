@@ -115,7 +115,8 @@ fn flac_picture(cover: &Bytes) -> Vec<u8> {
 pub fn mp3_with_cover(cover: &Bytes) -> Bytes {
     let frame = [b"\0image/any\0\x03\0", &cover[..]].concat();
     let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let seven_bits = |number: u32| [21, 14, 7, 0].map(|shift| u8::try_from(number >> shift & 0x7F).unwrap_or(0));
+    let seven_bits =
+        |number: u32| [21, 14, 7, 0].map(|shift| u8::try_from(number >> shift & 0x7F).unwrap_or(0));
     [
         b"ID3\x03\0\0",
         &seven_bits(number(frame.len() + 10))[..],

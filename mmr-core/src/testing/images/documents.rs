@@ -36,10 +36,13 @@ pub fn pdf(width: u32, height: u32) -> Bytes {
 #[must_use]
 pub fn pdf_of(media_box: &str, packed: &str, contents: &[u8]) -> Bytes {
     let stream = |description: &str, data: &[u8]| {
-        [format!("<<{description} /Length {}>>\nstream\n", data.len()).as_bytes(), data, b"\nendstream"].concat()
+        [format!("<<{description} /Length {}>>\nstream\n", data.len()).as_bytes(), data, b"\nendstream"]
+            .concat()
     };
     let page = |contents: u32| {
-        format!("<</Type /Page /Parent 2 0 R /MediaBox [{media_box}] /Contents {contents} 0 R /Resources <<>>>>")
+        format!(
+            "<</Type /Page /Parent 2 0 R /MediaBox [{media_box}] /Contents {contents} 0 R /Resources <<>>>>"
+        )
     };
     let black = b"0 g 0 0 100000 100000 re f";
     pdf_from(&[
@@ -75,5 +78,6 @@ pub fn pdf_from(objects: &[Vec<u8>]) -> Bytes {
 pub fn encrypted_pdf() -> Bytes {
     let text = pdf(10, 10);
     let text = String::from_utf8_lossy(&text);
-    text.replace("/Root 1 0 R", "/Root 1 0 R /Encrypt <</Filter /Standard /V 1 /R 2 /O (o) /U (u) /P 0>>").into()
+    text.replace("/Root 1 0 R", "/Root 1 0 R /Encrypt <</Filter /Standard /V 1 /R 2 /O (o) /U (u) /P 0>>")
+        .into()
 }

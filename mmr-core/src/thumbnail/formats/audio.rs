@@ -1,8 +1,10 @@
 //! Audio files: their cover above the shape of their sound, as MMR shows them.
+//!
+//! Of Opus there is the length and the cover, but not the sound: what decodes it is either not memory-safe or takes as
+//! long as the file plays.
 
 mod cover;
 mod look;
-mod opus;
 mod sniff;
 mod sound;
 mod vorbis;
@@ -49,8 +51,12 @@ impl Format for Audio {
             return Err(RenderError::Unsupported("sound needs too large tables".to_owned()));
         }
         let cover = Cover::of(&mut *reader, task);
+        if cover.is_none() && !sound::is_known(&*reader) {
+            return Err(RenderError::Unsupported("codec is not known".to_owned()));
+        }
         let size = canvas::size(CANVAS.0, CANVAS.1, task)?;
-        let (cover_bytes, cover_pixels) = cover.as_ref().map_or((0, 0), |cover| (cover.bytes(), cover.pixels()));
+        let (cover_bytes, cover_pixels) =
+            cover.as_ref().map_or((0, 0), |cover| (cover.bytes(), cover.pixels()));
         let cancelled = task.cancelled.clone();
         let decode = move |size| -> Result<Pixels, RenderError> {
             let bars = sound::bars(reader, &cancelled);
@@ -94,8 +100,7 @@ fn read<'s>(kind: Kind, source: Box<dyn MediaSource + 's>) -> Result<Box<dyn For
         probe.register_metadata::<meta::Id3v2Reader<'_>>();
     }
     let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
-    let reader =
-        probe.probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())?;
+    let reader = probe.probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())?;
     match reader.first_track(TrackType::Audio) {
         Some(_) => Ok(reader),
         None => Err(Error::Unsupported("no sound")),

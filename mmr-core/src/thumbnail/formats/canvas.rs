@@ -94,8 +94,13 @@ pub(super) mod tests {
     }
 
     /// What is decoded at this size, in straight RGBA.
-    pub(in super::super) fn decoded(header: Header, width: u32, height: u32) -> Result<RgbaImage, RenderError> {
-        let Pixels { data, size: Size { width, height }, layout } = (header.decode)(Size::new(width, height))?;
+    pub(in super::super) fn decoded(
+        header: Header,
+        width: u32,
+        height: u32,
+    ) -> Result<RgbaImage, RenderError> {
+        let Pixels { data, size: Size { width, height }, layout } =
+            (header.decode)(Size::new(width, height))?;
         let picture = match layout {
             Layout::Rgb => ImageBuffer::from_raw(width, height, data).map(DynamicImage::ImageRgb8),
             Layout::Rgba => ImageBuffer::from_raw(width, height, data).map(DynamicImage::ImageRgba8),

@@ -82,7 +82,8 @@ fn draw(document: &Document, size: Size) -> Result<Pixels, RenderError> {
     let onto_white =
         RasterizerSettings { target_init: TargetInit::Clear(WHITE), ..RasterizerSettings::default() };
     context.render_with(&mut pixmap, &mut Resources::default(), onto_white);
-    let data: Vec<u8> = pixmap.data_as_u8_slice().chunks_exact(4).flat_map(|pixel| pixel.iter().take(3)).copied().collect();
+    let data: Vec<u8> =
+        pixmap.data_as_u8_slice().chunks_exact(4).flat_map(|pixel| pixel.iter().take(3)).copied().collect();
     Ok(Pixels::new(data, size, Layout::Rgb))
 }
 

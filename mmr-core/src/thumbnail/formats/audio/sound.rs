@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use symphonia::core::codecs::CodecParameters;
-use symphonia::core::codecs::audio::well_known::{CODEC_ID_OPUS, CODEC_ID_VORBIS};
+use symphonia::core::codecs::audio::well_known::CODEC_ID_VORBIS;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error;
 use symphonia::core::formats::{FormatReader, SeekMode, SeekTo, Track, TrackType};
@@ -14,7 +14,6 @@ use symphonia::core::packet::Packet;
 use symphonia::core::units::Time;
 
 use super::into_render_error;
-use super::opus::Opus;
 use crate::thumbnail::render::{Cancelled, RenderError};
 
 /// How many bars a sound becomes.
@@ -39,6 +38,16 @@ pub(super) fn duration(reader: &dyn FormatReader) -> Option<Duration> {
     let frames = || track.num_frames.map(symphonia::core::units::Duration::new);
     let nanos = track.time_base?.calc_duration(track.duration.or_else(frames)?)?.as_nanos();
     u64::try_from(nanos).ok().map(Duration::from_nanos)
+}
+
+/// Whether there is a decoder.
+pub(super) fn is_known(reader: &dyn FormatReader) -> bool {
+    match reader.first_track(TrackType::Audio).and_then(|track| track.codec_params.as_ref()) {
+        Some(CodecParameters::Audio(parameters)) => {
+            symphonia::default::get_codecs().get_audio_decoder(parameters.codec).is_some()
+        }
+        _ => false,
+    }
 }
 
 /// Bytes that the tables of the decoder take.
@@ -129,33 +138,39 @@ impl Listener<'_> {
     }
 
     fn in_places(&mut self, seconds: f64) -> Result<Vec<f64>, RenderError> {
-        let mut bars = vec![0.0; BARS];
-        let share = MAX_SAMPLES / BARS as u64;
-        let mut heard_anything = false;
-        for (place, bar) in bars.iter_mut().enumerate() {
-            let at = seconds * place as f64 / BARS as f64;
-            let to = Time::try_from_secs_f64(at).unwrap_or_default();
-            match self.reader.seek(SeekMode::Coarse, SeekTo::Time { time: to, track_id: Some(self.track) }) {
-                Ok(_) => self.decoder.reset(),
-                // As far as the file really goes.
-                Err(_) => break,
-            }
-            let mut power = Power::default();
-            let (mut left, mut end) = (PLACE_SECONDS, self.samples + share);
-            // At least one packet, whatever its length.
-            while left > 0.0 && self.samples < end {
-                let Some(packet) = self.next()? else { break };
-                let Some(heard) = self.decoder.decode(&packet)? else { continue };
-                heard.samples.iter().for_each(|&sample| power.add(sample));
-                let frames = heard.samples.len() / heard.channels.max(1);
-                left -= frames as f64 / f64::from(heard.rate.max(1));
-                self.samples += heard.samples.len() as u64;
-                end = end.min(MAX_SAMPLES);
-                heard_anything = true;
-            }
-            *bar = power.loudness();
+        let mut bars = Vec::with_capacity(BARS);
+        let mut heard = 0;
+        for place in 0..BARS {
+            let there = self.seek(seconds * place as f64 / BARS as f64);
+            let power = if there { self.place()? } else { Power::default() };
+            heard += usize::from(power.count > 0);
+            bars.push(power.loudness());
         }
-        if heard_anything { Ok(bars) } else { Err(RenderError::decode("no sound in it")) }
+        // A file that is not nearly as long as it says.
+        if heard < BARS / 2 && self.seek(0.0) { self.from_the_beginning() } else { Ok(bars) }
+    }
+
+    fn seek(&mut self, seconds: f64) -> bool {
+        let time = Time::try_from_secs_f64(seconds).unwrap_or_default();
+        let sought = self.reader.seek(SeekMode::Coarse, SeekTo::Time { time, track_id: Some(self.track) });
+        self.decoder.decoder.reset();
+        sought.is_ok()
+    }
+
+    /// What is heard at a place: at least one packet, whatever its length.
+    fn place(&mut self) -> Result<Power, RenderError> {
+        let mut power = Power::default();
+        let mut left = PLACE_SECONDS;
+        let end = self.samples + MAX_SAMPLES / BARS as u64;
+        while left > 0.0 && self.samples < end {
+            let Some(packet) = self.next()? else { break };
+            let Some(heard) = self.decoder.decode(&packet)? else { continue };
+            heard.samples.iter().for_each(|&sample| power.add(sample));
+            let frames = heard.samples.len() / heard.channels.max(1);
+            left -= frames as f64 / f64::from(heard.rate.max(1));
+            self.samples += heard.samples.len() as u64;
+        }
+        Ok(power)
     }
 
     /// The next packet of the track; `None` at the end of what there is or is to be decoded.
@@ -194,9 +209,9 @@ struct Heard<'a> {
     rate: u32,
 }
 
-enum Decoder {
-    Opus(Opus),
-    Other { decoder: Box<dyn AudioDecoder>, samples: Vec<f32> },
+struct Decoder {
+    decoder: Box<dyn AudioDecoder>,
+    samples: Vec<f32>,
 }
 
 impl Decoder {
@@ -204,40 +219,22 @@ impl Decoder {
         let Some(CodecParameters::Audio(parameters)) = &track.codec_params else {
             return Err(RenderError::Unsupported("codec is not known".to_owned()));
         };
-        if parameters.codec == CODEC_ID_OPUS {
-            let opus = Opus::new(parameters);
-            return opus.map(Self::Opus).ok_or_else(|| RenderError::Unsupported("channels of Opus".to_owned()));
-        }
         let decoder = symphonia::default::get_codecs()
             .make_audio_decoder(parameters, &AudioDecoderOptions::default())
             .map_err(into_render_error)?;
-        Ok(Self::Other { decoder, samples: Vec::new() })
-    }
-
-    fn reset(&mut self) {
-        match self {
-            Self::Opus(opus) => opus.reset(),
-            Self::Other { decoder, .. } => decoder.reset(),
-        }
+        Ok(Self { decoder, samples: Vec::new() })
     }
 
     /// `None` for a damaged packet.
     fn decode(&mut self, packet: &Packet) -> Result<Option<Heard<'_>>, RenderError> {
-        const OPUS_RATE: u32 = 48_000;
-        match self {
-            Self::Opus(opus) => {
-                let (samples, channels) = opus.decode(&packet.data);
-                Ok(Some(Heard { samples, channels, rate: OPUS_RATE }))
+        match self.decoder.decode(packet) {
+            Ok(buffer) => {
+                buffer.copy_to_vec_interleaved(&mut self.samples);
+                let (channels, rate) = (buffer.num_planes(), buffer.spec().rate());
+                Ok(Some(Heard { samples: &self.samples, channels, rate }))
             }
-            Self::Other { decoder, samples } => match decoder.decode(packet) {
-                Ok(buffer) => {
-                    buffer.copy_to_vec_interleaved(samples);
-                    let (channels, rate) = (buffer.num_planes(), buffer.spec().rate());
-                    Ok(Some(Heard { samples, channels, rate }))
-                }
-                Err(Error::DecodeError(_) | Error::IoError(_)) => Ok(None),
-                Err(error) => Err(into_render_error(error)),
-            },
+            Err(Error::DecodeError(_) | Error::IoError(_)) => Ok(None),
+            Err(error) => Err(into_render_error(error)),
         }
     }
 }

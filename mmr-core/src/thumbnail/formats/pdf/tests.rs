@@ -36,7 +36,9 @@ fn a_document_is_told_by_its_beginning() {
 #[test]
 fn shapes_of_the_first_page_are_where_it_says() {
     let picture = drawn(images::pdf(200, 100), 100, 50).unwrap();
-    for ((x, y), [red, green, blue]) in [(10, 10), (90, 10), (10, 40), (90, 40)].into_iter().zip(images::CORNERS) {
+    for ((x, y), [red, green, blue]) in
+        [(10, 10), (90, 10), (10, 40), (90, 40)].into_iter().zip(images::CORNERS)
+    {
         assert_eq!(picture.get_pixel(x, y).0, [red, green, blue, 255]);
     }
 }
@@ -186,7 +188,9 @@ fn a_stream_packed_twice_is_refused() {
 #[test]
 fn many_streams_are_refused_by_their_sum() {
     let zeros = packed(&vec![b' '; 20 * 1024 * 1024]);
-    let stream = [format!("<<{FLATE} /Length {}>>\nstream\n", zeros.len()).as_bytes(), &zeros, b"\nendstream"].concat();
+    let stream =
+        [format!("<<{FLATE} /Length {}>>\nstream\n", zeros.len()).as_bytes(), &zeros, b"\nendstream"]
+            .concat();
     let mut objects = vec![b"<</Type /Catalog /Pages 2 0 R>>".to_vec(), b"<</Kids []>>".to_vec()];
     objects.extend(vec![stream; 4]);
     assert_refused(open(images::pdf_from(&objects)));

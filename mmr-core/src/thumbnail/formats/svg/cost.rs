@@ -149,9 +149,7 @@ impl Canvas {
     fn paint(&self, paint: &Paint, area: f64, transform: Transform, spent: &mut f64) -> Cost {
         match paint {
             Paint::Color(_) => Cost { pixels: area, memory: 0.0 },
-            Paint::LinearGradient(_) | Paint::RadialGradient(_) => {
-                Cost { pixels: area * 4.0, memory: 0.0 }
-            }
+            Paint::LinearGradient(_) | Paint::RadialGradient(_) => Cost { pixels: area * 4.0, memory: 0.0 },
             Paint::Pattern(pattern) => {
                 let (x, y) = transform.pre_concat(pattern.transform()).get_scale();
                 let rect = pattern.rect();

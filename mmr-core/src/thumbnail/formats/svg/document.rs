@@ -90,10 +90,7 @@ pub(super) fn tree_bytes(source: &[u8]) -> u64 {
 pub(super) fn with_text<T>(source: &[u8], read: impl FnOnce(&str) -> T) -> Result<T, RenderError> {
     let bytes = if is_compressed(source) {
         let mut text = Vec::new();
-        GzDecoder::new(source)
-            .take(MAX_TEXT + 1)
-            .read_to_end(&mut text)
-            .map_err(RenderError::decode)?;
+        GzDecoder::new(source).take(MAX_TEXT + 1).read_to_end(&mut text).map_err(RenderError::decode)?;
         Cow::Owned(text)
     } else {
         Cow::Borrowed(source)

@@ -8,8 +8,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use resvg::usvg::fontdb::Database;
 
 /// Where fonts are installed.
-const DIRECTORIES: [&str; 4] =
-    ["/usr/share/fonts", "/usr/local/share/fonts", "/run/current-system/sw/share/X11/fonts", "/Library/Fonts"];
+const DIRECTORIES: [&str; 4] = [
+    "/usr/share/fonts",
+    "/usr/local/share/fonts",
+    "/run/current-system/sw/share/X11/fonts",
+    "/Library/Fonts",
+];
 
 /// For each kind of text its families, the first one that is there counts: the name, and the files.
 const SANS: [(&str, [&str; 2]); 3] = [

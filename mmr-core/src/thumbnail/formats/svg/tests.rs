@@ -5,8 +5,8 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::document::is_svg;
 use super::super::canvas::tests::{assert_refused, decoded, enabled};
+use super::document::is_svg;
 use super::*;
 use crate::thumbnail::ThumbnailPolicy;
 
@@ -51,7 +51,8 @@ fn a_drawing_is_told_by_its_root_element() {
 #[test]
 fn other_documents_are_no_drawings() {
     let late = format!("<!--{}--><svg>", "x".repeat(5000));
-    for source in ["", "<", "<svgx>", "<html><svg>", "<!-- <svg> ", "text <svg>", "<!DOCTYPE", "<?xml", &late] {
+    for source in ["", "<", "<svgx>", "<html><svg>", "<!-- <svg> ", "text <svg>", "<!DOCTYPE", "<?xml", &late]
+    {
         assert!(!is_svg(source.as_bytes()), "{source}");
     }
 }
@@ -285,7 +286,8 @@ fn a_filter_that_takes_forever_is_refused() {
         "<feMorphology operator='dilate' radius='50'/>",
         &"<feTurbulence baseFrequency='0.1' numOctaves='9'/>".repeat(2000),
     ] {
-        let inside = format!("<filter id='f'>{primitive}</filter><rect width='99' height='99' filter='url(#f)'/>");
+        let inside =
+            format!("<filter id='f'>{primitive}</filter><rect width='99' height='99' filter='url(#f)'/>");
         assert_refused(drawn(svg(&inside), 2000, 2000));
     }
 }
