@@ -22,7 +22,8 @@ use symphonia::default::{formats, meta};
 use self::cover::Cover;
 use self::sniff::Kind;
 use super::canvas;
-use super::still::{Format, Header, Pixels, SourceReader};
+use super::still::source::SourceReader;
+use super::still::{Format, Header, Pixels};
 use crate::thumbnail::render::{RenderError, RenderTask};
 
 /// The shape of the canvas, in pixels where nothing larger is asked for.

@@ -7,8 +7,8 @@
 mod gif;
 mod jpeg;
 mod png;
-mod source;
-mod steps;
+pub(super) mod source;
+pub(super) mod steps;
 mod webp;
 
 use std::fmt;
@@ -16,14 +16,7 @@ use std::fmt;
 use image::ImageError;
 use image::metadata::Orientation;
 
-pub(super) use self::{
-    gif::Gif,
-    jpeg::Jpeg,
-    png::Png,
-    source::SourceReader,
-    steps::{Layout, Pixels},
-    webp::WebP,
-};
+pub(super) use self::{gif::Gif, jpeg::Jpeg, png::Png, steps::Pixels, webp::WebP};
 use crate::policy::ThumbnailPolicy;
 use crate::thumbnail::geometry::{self, Placement};
 use crate::thumbnail::render::{Prepared, RenderError, RenderTask, Rendered, Renderer, Work};
