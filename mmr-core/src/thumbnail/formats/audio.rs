@@ -1,8 +1,10 @@
 //! Audio files: their cover above the shape of their sound, as MMR shows them.
+//!
+//! Of Opus there is the length and the cover, but not the sound: what decodes it is either not memory-safe or takes as
+//! long as the file plays.
 
 mod cover;
 mod look;
-mod opus;
 mod sniff;
 mod sound;
 mod vorbis;
@@ -20,7 +22,8 @@ use symphonia::default::{formats, meta};
 use self::cover::Cover;
 use self::sniff::Kind;
 use super::canvas;
-use super::still::{Format, Header, Pixels, SourceReader};
+use super::still::source::SourceReader;
+use super::still::{Format, Header, Pixels};
 use crate::thumbnail::render::{RenderError, RenderTask};
 
 /// The shape of the canvas, in pixels where nothing larger is asked for.
@@ -49,6 +52,9 @@ impl Format for Audio {
             return Err(RenderError::Unsupported("sound needs too large tables".to_owned()));
         }
         let cover = Cover::of(&mut *reader, task);
+        if cover.is_none() && !sound::is_known(&*reader) {
+            return Err(RenderError::Unsupported("codec is not known".to_owned()));
+        }
         let size = canvas::size(CANVAS.0, CANVAS.1, task)?;
         let (cover_bytes, cover_pixels) =
             cover.as_ref().map_or((0, 0), |cover| (cover.bytes(), cover.pixels()));

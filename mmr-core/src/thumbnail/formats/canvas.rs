@@ -76,7 +76,8 @@ pub(super) mod tests {
     use bytes::Bytes;
     use image::{DynamicImage, ImageBuffer, RgbaImage};
 
-    use super::super::still::{Layout, Pixels};
+    use super::super::still::Pixels;
+    use super::super::still::steps::Layout;
     use super::*;
     use crate::thumbnail::ThumbnailPolicy;
     use crate::thumbnail::render::Cancelled;

@@ -16,7 +16,8 @@ use hayro::vello_cpu::{Pixmap, RasterizerSettings, RenderContext, Resources, Tar
 use hayro::{RenderCache, RenderSettings, render_into};
 
 use super::canvas;
-use super::still::{Format, Header, Layout, Pixels};
+use super::still::steps::Layout;
+use super::still::{Format, Header, Pixels};
 use crate::thumbnail::render::{RenderError, RenderTask};
 use crate::types::Size;
 
@@ -66,8 +67,8 @@ fn encrypted() -> RenderError {
 
 fn draw(document: &Document, size: Size) -> Result<Pixels, RenderError> {
     let page = document.pages().first().ok_or_else(|| RenderError::decode("document has no pages"))?;
-    let side = |side: u32| u16::try_from(side).map_err(RenderError::decode);
-    let (width, height) = (side(size.width)?, side(size.height)?);
+    let short = |side: u32| u16::try_from(side).map_err(RenderError::decode);
+    let (width, height) = (short(size.width)?, short(size.height)?);
     let nominal = page.render_dimensions();
     let scale = Affine::scale_non_uniform(
         f64::from(width) / f64::from(nominal.0),

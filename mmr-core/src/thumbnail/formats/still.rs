@@ -10,8 +10,8 @@ mod moving;
 mod output;
 mod palette;
 mod png;
-mod source;
-mod steps;
+pub(super) mod source;
+pub(super) mod steps;
 mod webp;
 
 use std::fmt;

@@ -14,7 +14,8 @@ use resvg::usvg::{ImageHrefResolver, Options, Tree};
 use self::cost::Cost;
 use self::fonts::Fonts;
 use super::canvas;
-use super::still::{Format, Header, Layout, Pixels};
+use super::still::steps::Layout;
+use super::still::{Format, Header, Pixels};
 use crate::thumbnail::render::{RenderError, RenderTask};
 use crate::types::Size;
 
@@ -92,7 +93,7 @@ fn draw(tree: &Tree, size: Size) -> Result<Pixels, RenderError> {
 }
 
 /// What brings the drawing to this size.
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "sides have few digits")]
+#[expect(clippy::cast_precision_loss, reason = "sides have few digits")]
 fn scale(tree: &Tree, size: Size) -> Transform {
     let nominal = tree.size();
     Transform::from_scale(size.width as f32 / nominal.width(), size.height as f32 / nominal.height())

@@ -5,7 +5,8 @@ use image::{DynamicImage, ImageBuffer};
 use symphonia::core::formats::FormatReader;
 use symphonia::core::meta::{MetadataContainer, StandardVisualKey, Visual};
 
-use super::super::still::{Format, Header, Jpeg, Layout, Pixels, Png};
+use super::super::still::steps::Layout;
+use super::super::still::{Format, Header, Jpeg, Pixels, Png};
 use crate::thumbnail::render::{RenderError, RenderTask};
 use crate::types::Size;
 

@@ -3,7 +3,8 @@
 use image::DynamicImage;
 
 use super::super::canvas;
-use super::super::still::{Layout, Pixels};
+use super::super::still::Pixels;
+use super::super::still::steps::Layout;
 use crate::thumbnail::render::RenderError;
 use crate::types::Size;
 
@@ -17,6 +18,7 @@ const LOUDEST: f64 = 0.9;
 const BAR_WIDTH: f64 = 0.65;
 
 /// Paints bars of these heights, each between 0 and 1, below the cover or over the whole canvas.
+#[expect(clippy::cast_precision_loss, reason = "bars are few")]
 pub(super) fn paint(bars: &[f64], cover: Option<DynamicImage>, size: Size) -> Result<Pixels, RenderError> {
     let (width, height) = (f64::from(size.width), f64::from(size.height));
     let data = BACKGROUND.repeat(usize::try_from(size.area()).map_err(RenderError::decode)?);

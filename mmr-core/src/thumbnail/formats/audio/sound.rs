@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use symphonia::core::codecs::CodecParameters;
-use symphonia::core::codecs::audio::well_known::{CODEC_ID_OPUS, CODEC_ID_VORBIS};
+use symphonia::core::codecs::audio::well_known::CODEC_ID_VORBIS;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error;
 use symphonia::core::formats::{FormatReader, SeekMode, SeekTo, Track, TrackType};
@@ -14,17 +14,16 @@ use symphonia::core::packet::Packet;
 use symphonia::core::units::Time;
 
 use super::into_render_error;
-use super::opus::Opus;
 use crate::thumbnail::render::{Cancelled, RenderError};
 
 /// How many bars a sound becomes.
-const BARS: usize = 192;
+const BARS: u32 = 192;
 /// Files that are longer are decoded in places, in seconds.
 const MAX_SECONDS: f64 = 240.0;
 /// Seconds decoded at each place.
-const PLACE_SECONDS: f64 = MAX_SECONDS / BARS as f64;
+const PLACE_SECONDS: f64 = 1.25;
 /// Steps of a second in which loudness is taken down.
-const STEPS: f64 = 200.0;
+const STEPS: u64 = 200;
 const MAX_STEPS: usize = 48_000;
 /// Samples of all channels, at most. Sample rates and counts of channels are whatever a file says.
 const MAX_SAMPLES: u64 = 48_000_000;
@@ -39,6 +38,16 @@ pub(super) fn duration(reader: &dyn FormatReader) -> Option<Duration> {
     let frames = || track.num_frames.map(symphonia::core::units::Duration::new);
     let nanos = track.time_base?.calc_duration(track.duration.or_else(frames)?)?.as_nanos();
     u64::try_from(nanos).ok().map(Duration::from_nanos)
+}
+
+/// Whether there is a decoder.
+pub(super) fn is_known(reader: &dyn FormatReader) -> bool {
+    match reader.first_track(TrackType::Audio).and_then(|track| track.codec_params.as_ref()) {
+        Some(CodecParameters::Audio(parameters)) => {
+            symphonia::default::get_codecs().get_audio_decoder(parameters.codec).is_some()
+        }
+        _ => false,
+    }
 }
 
 /// Bytes that the tables of the decoder take.
@@ -61,11 +70,13 @@ pub(super) fn bars(reader: Box<dyn FormatReader>, cancelled: &Cancelled) -> Resu
     let mut listener = Listener { track: track.id, reader, decoder, cancelled, packets: 0, samples: 0 };
     let mut heard = match duration {
         Some(seconds) if seconds > MAX_SECONDS => listener.in_places(seconds)?,
-        _ => listener.from_the_beginning()?,
+        _ => listener.all_of_it()?,
     };
     let loudest = heard.iter().copied().fold(0.0, f64::max);
     if loudest > 0.0 {
-        heard.iter_mut().for_each(|bar| *bar /= loudest);
+        for bar in &mut heard {
+            *bar /= loudest;
+        }
     }
     Ok(heard)
 }
@@ -78,9 +89,9 @@ struct Power {
 }
 
 impl Power {
-    fn add(&mut self, sample: f32) {
-        if sample.is_finite() {
-            self.sum += f64::from(sample).powi(2);
+    fn add(&mut self, samples: &[f32]) {
+        for sample in samples.iter().filter(|sample| sample.is_finite()) {
+            self.sum += f64::from(*sample).powi(2);
             self.count = self.count.saturating_add(1);
         }
     }
@@ -104,15 +115,15 @@ struct Listener<'a> {
 }
 
 impl Listener<'_> {
-    fn from_the_beginning(&mut self) -> Result<Vec<f64>, RenderError> {
+    fn all_of_it(&mut self) -> Result<Vec<f64>, RenderError> {
         let mut steps: Vec<Power> = Vec::new();
         let mut frame: u64 = 0;
         while let Some(packet) = self.next()? {
             let Some(heard) = self.decoder.decode(&packet)? else { continue };
             self.samples += heard.samples.len() as u64;
             for samples in heard.samples.chunks(heard.channels.max(1)) {
-                let step = frame as f64 / f64::from(heard.rate.max(1)) * STEPS;
-                let step = step.min(MAX_STEPS as f64) as usize;
+                let step =
+                    usize::try_from(frame * STEPS / u64::from(heard.rate.max(1))).unwrap_or(usize::MAX);
                 if step >= MAX_STEPS {
                     return Ok(fold(&steps));
                 }
@@ -120,7 +131,7 @@ impl Listener<'_> {
                     steps.resize(step + 1, Power::default());
                 }
                 if let Some(step) = steps.get_mut(step) {
-                    samples.iter().for_each(|&sample| step.add(sample));
+                    step.add(samples);
                 }
                 frame += 1;
             }
@@ -129,33 +140,39 @@ impl Listener<'_> {
     }
 
     fn in_places(&mut self, seconds: f64) -> Result<Vec<f64>, RenderError> {
-        let mut bars = vec![0.0; BARS];
-        let share = MAX_SAMPLES / BARS as u64;
-        let mut heard_anything = false;
-        for (place, bar) in bars.iter_mut().enumerate() {
-            let at = seconds * place as f64 / BARS as f64;
-            let to = Time::try_from_secs_f64(at).unwrap_or_default();
-            match self.reader.seek(SeekMode::Coarse, SeekTo::Time { time: to, track_id: Some(self.track) }) {
-                Ok(_) => self.decoder.reset(),
-                // As far as the file really goes.
-                Err(_) => break,
-            }
-            let mut power = Power::default();
-            let (mut left, mut end) = (PLACE_SECONDS, self.samples + share);
-            // At least one packet, whatever its length.
-            while left > 0.0 && self.samples < end {
-                let Some(packet) = self.next()? else { break };
-                let Some(heard) = self.decoder.decode(&packet)? else { continue };
-                heard.samples.iter().for_each(|&sample| power.add(sample));
-                let frames = heard.samples.len() / heard.channels.max(1);
-                left -= frames as f64 / f64::from(heard.rate.max(1));
-                self.samples += heard.samples.len() as u64;
-                end = end.min(MAX_SAMPLES);
-                heard_anything = true;
-            }
-            *bar = power.loudness();
+        let mut bars = Vec::new();
+        let mut heard = 0;
+        for place in 0..BARS {
+            let there = self.seek(seconds * f64::from(place) / f64::from(BARS));
+            let power = if there { self.place()? } else { Power::default() };
+            heard += u32::from(power.count > 0);
+            bars.push(power.loudness());
         }
-        if heard_anything { Ok(bars) } else { Err(RenderError::decode("no sound in it")) }
+        // A file that is not nearly as long as it says.
+        if heard < BARS / 2 && self.seek(0.0) { self.all_of_it() } else { Ok(bars) }
+    }
+
+    fn seek(&mut self, seconds: f64) -> bool {
+        let time = Time::try_from_secs_f64(seconds).unwrap_or_default();
+        let sought = self.reader.seek(SeekMode::Coarse, SeekTo::Time { time, track_id: Some(self.track) });
+        self.decoder.decoder.reset();
+        sought.is_ok()
+    }
+
+    /// What is heard at a place: at least one packet, whatever its length.
+    fn place(&mut self) -> Result<Power, RenderError> {
+        let mut power = Power::default();
+        let mut left = PLACE_SECONDS;
+        let end = self.samples + MAX_SAMPLES / u64::from(BARS);
+        while left > 0.0 && self.samples < end {
+            let Some(packet) = self.next()? else { break };
+            let Some(heard) = self.decoder.decode(&packet)? else { continue };
+            power.add(heard.samples);
+            let frames = u32::try_from(heard.samples.len() / heard.channels.max(1)).unwrap_or(u32::MAX);
+            left -= f64::from(frames) / f64::from(heard.rate.max(1));
+            self.samples += heard.samples.len() as u64;
+        }
+        Ok(power)
     }
 
     /// The next packet of the track; `None` at the end of what there is or is to be decoded.
@@ -178,13 +195,13 @@ impl Listener<'_> {
 
 /// Brings steps to as many bars, each the loudness of its part.
 fn fold(steps: &[Power]) -> Vec<f64> {
-    let len = steps.len();
+    let (len, bars) = (steps.len(), BARS as usize);
     let part = |bar: usize| {
-        let from = bar * len / BARS;
-        let to = ((bar + 1) * len / BARS).max(from + 1);
+        let from = bar * len / bars;
+        let to = ((bar + 1) * len / bars).max(from + 1);
         steps.get(from..to).unwrap_or_default().iter().copied().fold(Power::default(), Power::plus)
     };
-    (0..BARS).map(|bar| part(bar).loudness()).collect()
+    (0..bars).map(|bar| part(bar).loudness()).collect()
 }
 
 /// Samples of a packet, interleaved.
@@ -194,9 +211,9 @@ struct Heard<'a> {
     rate: u32,
 }
 
-enum Decoder {
-    Opus(Opus),
-    Other { decoder: Box<dyn AudioDecoder>, samples: Vec<f32> },
+struct Decoder {
+    decoder: Box<dyn AudioDecoder>,
+    samples: Vec<f32>,
 }
 
 impl Decoder {
@@ -204,42 +221,22 @@ impl Decoder {
         let Some(CodecParameters::Audio(parameters)) = &track.codec_params else {
             return Err(RenderError::Unsupported("codec is not known".to_owned()));
         };
-        if parameters.codec == CODEC_ID_OPUS {
-            let opus = Opus::new(parameters);
-            return opus
-                .map(Self::Opus)
-                .ok_or_else(|| RenderError::Unsupported("channels of Opus".to_owned()));
-        }
         let decoder = symphonia::default::get_codecs()
             .make_audio_decoder(parameters, &AudioDecoderOptions::default())
             .map_err(into_render_error)?;
-        Ok(Self::Other { decoder, samples: Vec::new() })
-    }
-
-    fn reset(&mut self) {
-        match self {
-            Self::Opus(opus) => opus.reset(),
-            Self::Other { decoder, .. } => decoder.reset(),
-        }
+        Ok(Self { decoder, samples: Vec::new() })
     }
 
     /// `None` for a damaged packet.
     fn decode(&mut self, packet: &Packet) -> Result<Option<Heard<'_>>, RenderError> {
-        const OPUS_RATE: u32 = 48_000;
-        match self {
-            Self::Opus(opus) => {
-                let (samples, channels) = opus.decode(&packet.data);
-                Ok(Some(Heard { samples, channels, rate: OPUS_RATE }))
+        match self.decoder.decode(packet) {
+            Ok(buffer) => {
+                buffer.copy_to_vec_interleaved(&mut self.samples);
+                let (channels, rate) = (buffer.num_planes(), buffer.spec().rate());
+                Ok(Some(Heard { samples: &self.samples, channels, rate }))
             }
-            Self::Other { decoder, samples } => match decoder.decode(packet) {
-                Ok(buffer) => {
-                    buffer.copy_to_vec_interleaved(samples);
-                    let (channels, rate) = (buffer.num_planes(), buffer.spec().rate());
-                    Ok(Some(Heard { samples, channels, rate }))
-                }
-                Err(Error::DecodeError(_) | Error::IoError(_)) => Ok(None),
-                Err(error) => Err(into_render_error(error)),
-            },
+            Err(Error::DecodeError(_) | Error::IoError(_)) => Ok(None),
+            Err(error) => Err(into_render_error(error)),
         }
     }
 }
@@ -252,13 +249,13 @@ mod tests {
     fn fewer_steps_than_bars_are_repeated() {
         let steps = [1.0, 4.0].map(|sum| Power { sum, count: 1 });
         let bars = fold(&steps);
-        assert_eq!((bars.len(), bars[0], bars[BARS / 2 - 1], bars[BARS / 2]), (BARS, 1.0, 1.0, 2.0));
+        assert_eq!((bars.len(), bars[0], bars[95], bars[96]), (192, 1.0, 1.0, 2.0));
     }
 
     #[test]
     fn numbers_that_are_none_are_silent() {
         let mut power = Power::default();
-        [f32::NAN, f32::INFINITY, 0.5].into_iter().for_each(|sample| power.add(sample));
+        power.add(&[f32::NAN, f32::INFINITY, 0.5]);
         assert!((power.loudness() - 0.5).abs() < 1e-9);
     }
 }

@@ -33,16 +33,8 @@ fn column(part: f64) -> u32 {
     bar * 4 + 1
 }
 
-fn all() -> [Bytes; 7] {
-    [
-        images::mp3(),
-        images::vorbis(),
-        images::opus(),
-        images::aac(),
-        images::alac(),
-        images::flac(None),
-        images::wav(8000),
-    ]
+fn all() -> [Bytes; 6] {
+    [images::mp3(), images::vorbis(), images::aac(), images::alac(), images::flac(None), images::wav(8000)]
 }
 
 // --- what is shown ---
@@ -157,10 +149,16 @@ fn silence_is_a_thin_line() {
 
 #[test]
 fn every_format_says_how_long_it_plays() {
-    for (number, (source, millis)) in all().iter().zip([1000, 500, 1000, 1000, 150, 500, 1000]).enumerate() {
+    for (number, (source, millis)) in all().iter().zip([1000, 500, 1000, 150, 500, 1000]).enumerate() {
         let said = duration(source).map(|duration| duration.as_millis());
         assert!(said.is_some_and(|said| said.abs_diff(millis) < 120), "format {number}: {said:?}");
     }
+}
+
+#[test]
+fn opus_has_a_length_but_no_look() {
+    assert_eq!(duration(&images::opus()).map(|duration| duration.as_secs()), Some(1));
+    assert!(matches!(Audio.open(&task(&images::opus())), Err(RenderError::Unsupported(_))));
 }
 
 #[test]
@@ -179,11 +177,12 @@ fn long_files_are_heard_in_places() {
 }
 
 #[test]
-fn a_file_that_claims_to_be_long_is_shown_as_far_as_it_goes() {
+fn a_file_that_claims_to_be_long_is_shown_as_it_is() {
     let mut wav = images::wav(8000).to_vec();
-    wav[40..44].copy_from_slice(&u32::MAX.to_le_bytes());
-    let picture = shown(&wav.into()).unwrap();
-    assert!(bar(&picture, column(0.0)) > 0);
+    let endless = u32::MAX.to_le_bytes();
+    wav[4..8].copy_from_slice(&endless);
+    wav[40..44].copy_from_slice(&endless);
+    assert_eq!(shown(&wav.into()).unwrap(), shown(&images::wav(8000)).unwrap());
 }
 
 // --- damage ---
@@ -216,7 +215,7 @@ fn headers_alone_are_damaged() {
 
 #[test]
 fn lies_about_channels_and_rates_do_no_harm() {
-    for (channels, rate) in [(0, 8000), (u16::MAX, 8000), (1, 0), (1, 1), (1, u32::MAX), (2, 96_000)] {
+    for (channels, rate) in [(0, 8000), (30_000, 8000), (1, 0), (1, 1), (1, u32::MAX), (2, 96_000)] {
         let result = shown(&images::wav_with(8000, channels, rate));
         assert!(
             matches!(result, Ok(_) | Err(RenderError::Decode(_) | RenderError::Unsupported(_))),

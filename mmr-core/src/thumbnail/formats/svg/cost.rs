@@ -131,7 +131,7 @@ impl Canvas {
     }
 
     fn path(&self, path: &Path, transform: Transform, spent: &mut f64) -> Cost {
-        let segments = path.data().len() as f64 * SEGMENT;
+        let segments = count(path.data().len()) * SEGMENT;
         *spent += segments;
         let mut cost = Cost { pixels: segments, memory: 0.0 };
         if let Some(fill) = path.fill() {
@@ -161,6 +161,10 @@ impl Canvas {
     }
 }
 
+fn count(number: usize) -> f64 {
+    u32::try_from(number).map_or(f64::INFINITY, f64::from)
+}
+
 /// Groups with clips of their own inside of a clip, all of them taken for nested.
 fn nested_clips(group: &Group) -> f64 {
     let groups = group.children().iter().filter_map(|node| match node {
@@ -187,8 +191,8 @@ fn dashes(path: &Path, stroke: &Stroke) -> Cost {
             length += f64::from(from.distance(*to));
         }
     }
-    let count = length / period * array.len() as f64;
-    Cost { pixels: count * DASH, memory: count * DASH_BYTES }
+    let dashes = length / period * count(array.len());
+    Cost { pixels: dashes * DASH, memory: dashes * DASH_BYTES }
 }
 
 /// A filter, all results of which are kept until its end.
@@ -209,7 +213,7 @@ fn filtered(filter: &Filter, layer: f64, transform: Transform) -> Cost {
             }
             Kind::GaussianBlur(_) | Kind::DropShadow(_) => 40.0,
             Kind::DiffuseLighting(_) | Kind::SpecularLighting(_) => 60.0,
-            Kind::Merge(merge) => 4.0 * (1.0 + merge.inputs().len() as f64),
+            Kind::Merge(merge) => 4.0 * (1.0 + count(merge.inputs().len())),
             _ => 12.0,
         };
         cost = cost.plus(layer * (8.0 + times), layer * CHANNELS * 2.0);
