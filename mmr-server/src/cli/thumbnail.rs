@@ -127,17 +127,12 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         bail!("the standard output is a terminal; name a file with --output, or redirect it");
     }
     let begin = Instant::now();
-    let source = read(options)?;
-    let rendered = source.and_then(|source| {
-        let rendered =
-            super::serve::runtime().map(|runtime| runtime.block_on(render(options, source.clone())));
-        match rendered {
-            Ok(rendered) => Ok((source, rendered?)),
-            Err(error) => Err(RenderError::Worker(io::Error::other(error.to_string()))),
-        }
-    });
-    let (source, rendered) = match rendered {
-        Ok(done) => done,
+    let source = match read(options)? {
+        Ok(source) => source,
+        Err(error) => return failed(error),
+    };
+    let rendered = match super::serve::runtime()?.block_on(render(options, source.clone())) {
+        Ok(rendered) => rendered,
         Err(error) => return failed(error),
     };
     let (bytes, content_type, width, height, note) = match rendered {
@@ -206,16 +201,12 @@ fn failed(error: RenderError) -> anyhow::Result<ExitCode> {
 }
 
 fn write(output: Option<&Path>, bytes: &[u8]) -> anyhow::Result<()> {
-    match output {
-        Some(path) => {
-            std::fs::write(path, bytes).with_context(|| format!("{} cannot be written", path.display()))
-        }
-        None => {
-            let mut stdout = io::stdout().lock();
-            let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
-            written.context("the standard output cannot be written")
-        }
-    }
+    let Some(path) = output else {
+        let mut stdout = io::stdout().lock();
+        let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+        return written.context("the standard output cannot be written");
+    };
+    std::fs::write(path, bytes).with_context(|| format!("{} cannot be written", path.display()))
 }
 
 fn known_type(name: &str) -> Result<String, String> {

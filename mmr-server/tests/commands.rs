@@ -1,4 +1,4 @@
-//! `mmr-server thumbnail`, run as people run it.
+//! Commands of `mmr-server`, run as people run them.
 
 use std::{
     fs,
@@ -24,10 +24,14 @@ impl Bench {
         self.0.path().join(name)
     }
 
-    /// Runs in the directory.
+    /// Runs `mmr-server thumbnail` in the directory.
     fn run(&self, args: &str) -> Output {
+        self.command(&format!("thumbnail {args}"))
+    }
+
+    fn command(&self, args: &str) -> Output {
         Command::new(env!("CARGO_BIN_EXE_mmr-server"))
-            .arg("thumbnail")
+            .env_remove("REPO_CONFIG")
             .args(args.split_whitespace())
             .current_dir(&self.0)
             .output()
@@ -102,4 +106,23 @@ fn the_height_does_not_hide_the_help() {
     for text in ["-h, --height", "--help", "Exit status", "[default: 512]"] {
         assert!(help.contains(text), "{text}: {help}");
     }
+}
+
+#[test]
+fn the_doctor_tries_a_render_worker() {
+    let bench = Bench::with(Bytes::new());
+    // Nobody answers at port 1, which is another matter.
+    let config = "
+database: {sqlite: mmr.db}
+homeservers: [{name: example.org, csApi: 'http://127.0.0.1:1'}]
+datastores: [{id: main, type: file, forKinds: [all], opts: {path: .}}]
+";
+    fs::write(bench.path("config.yaml"), config).unwrap();
+    let output = bench.command("--config config.yaml doctor");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        told.lines().any(|line| line == "ok    thumbnails: a render worker starts"),
+        "{told}{}",
+        said(&output)
+    );
 }
