@@ -117,7 +117,7 @@ async fn a_worker_tells_what_a_source_is() {
     for (source, content_type, size) in [
         (images::jpeg_with_orientation(120, 80, 6), "image/jpeg", (120, 80)),
         (images::animated_gif(30, 20, 3), "image/gif", (30, 20)),
-        (images::png_bomb(), "image/png", (20_000, 20_000)),
+        (images::png_bomb(), "image/png", (30_000, 30_000)),
     ] {
         let bytes = source.len() as u64;
         let probed = bench.pool.probe(source.into(), bytes).await.unwrap();
