@@ -112,6 +112,23 @@ async fn a_worker_renders_what_a_thread_renders() {
 }
 
 #[tokio::test]
+async fn a_worker_tells_what_a_source_is() {
+    let bench = Bench::new();
+    for (source, content_type, size) in [
+        (images::jpeg_with_orientation(120, 80, 6), "image/jpeg", (120, 80)),
+        (images::animated_gif(30, 20, 3), "image/gif", (30, 20)),
+        (images::png_bomb(), "image/png", (30_000, 30_000)),
+    ] {
+        let bytes = source.len() as u64;
+        let probed = bench.pool.probe(source.into(), bytes).await.unwrap();
+        assert_eq!((probed.content_type, (probed.width, probed.height)), (content_type, size));
+    }
+    let nonsense = bench.pool.probe(Bytes::from_static(b"nonsense").into(), 8).await;
+    assert!(matches!(nonsense, Err(RenderError::Unsupported(_))), "{nonsense:?}");
+    assert_eq!(bench.workers().len(), 1, "and serves the next");
+}
+
+#[tokio::test]
 async fn one_worker_serves_one_source_after_the_other() {
     let bench = Bench::new();
     for _ in 0..3 {
