@@ -29,6 +29,8 @@ pub mod formats;
 pub mod geometry;
 mod make;
 pub mod pool;
+#[cfg(all(feature = "images", feature = "workers"))]
+pub mod programs;
 pub mod render;
 mod service;
 pub mod spec;

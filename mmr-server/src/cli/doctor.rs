@@ -3,9 +3,12 @@
 use std::{path::Path, process::ExitCode};
 
 use anyhow::Context as _;
-use mmr_core::backend::{
-    net::{NetFederation, SigningKeys},
-    object_store::Outcome,
+use mmr_core::{
+    backend::{
+        net::{NetFederation, SigningKeys},
+        object_store::Outcome,
+    },
+    thumbnail::programs::Tools,
 };
 use serde::Deserialize;
 
@@ -43,6 +46,9 @@ async fn examine(settings: &Settings) -> anyhow::Result<bool> {
             ),
             StorageSettings::Bucket(settings) => try_bucket(&datastore.id, settings).await?,
         };
+    }
+    for line in Tools::find(&std::env::var_os("PATH").unwrap_or_default()).summary() {
+        println!("-     {line}");
     }
     Ok(healthy)
 }
