@@ -118,7 +118,7 @@ struct Frame {
     width: u16,
     height: u16,
     data: Vec<u8>,
-    /// Mean of the green channel.
+    /// Mean of the luma.
     brightness: u64,
     /// Its variance.
     contrast: u64,
@@ -167,16 +167,17 @@ async fn line(output: &mut (impl AsyncBufRead + Unpin)) -> io::Result<String> {
     Ok(line)
 }
 
-/// Mean and variance of the green channel, which is most of what is seen, in some thousands of places.
+/// Mean and variance of the luma, roughly and in some thousands of places.
 fn statistics(data: &[u8]) -> (u64, u64) {
     const PLACES: usize = 65_536;
     let step = (data.len() / 3).div_ceil(PLACES).max(1);
     let (mut count, mut sum, mut squares) = (0, 0, 0);
     for pixel in data.chunks_exact(3).step_by(step) {
-        let green = u64::from(pixel[1]);
+        let [red, green, blue] = [pixel[0], pixel[1], pixel[2]].map(u64::from);
+        let luma = (2 * red + 5 * green + blue) / 8;
         count += 1;
-        sum += green;
-        squares += green * green;
+        sum += luma;
+        squares += luma * luma;
     }
     let count: u64 = count.max(1);
     let mean = sum / count;
