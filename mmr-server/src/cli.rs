@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn what_a_program_is_to_do_reaches_it_untouched() {
-        let arguments = ["{}", "/usr/bin/ffmpeg", "-hide_banner", "--config", "-i", "file:source", "--", "pipe:1"];
+        let arguments =
+            ["{}", "/usr/bin/ffmpeg", "-hide_banner", "--config", "-i", "file:source", "--", "pipe:1"];
         let cli = Cli::parse_from(["mmr-server", RENDER_PROGRAM].iter().chain(&arguments));
         let Some(Command::RenderProgram { arguments: passed }) = cli.command else { panic!("{cli:?}") };
         assert_eq!(passed, arguments);

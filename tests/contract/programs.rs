@@ -18,7 +18,7 @@ use mmr_core::{
     stream::{ByteStream, StreamError},
     testing::images,
     thumbnail::{
-        RenderError, RenderLimits, RenderPool, Rendered, ThumbnailPolicy, Threads, formats,
+        RenderError, RenderLimits, RenderPool, Rendered, Threads, ThumbnailPolicy, formats,
         programs::{Programs, Tools},
         worker::{WorkerCommand, Workers},
     },
@@ -81,9 +81,9 @@ impl Bench {
     /// Processes that have to do with this bench.
     fn processes(&self) -> usize {
         let tag = self.home.path().to_str().unwrap();
-        let commands = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-            fs::read_to_string(entry.ok()?.path().join("cmdline")).ok()
-        });
+        let commands = fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("cmdline")).ok());
         commands.filter(|command| command.contains(tag)).count()
     }
 
@@ -102,7 +102,11 @@ const NO_VIDEO: &[u8] = b"\0\0\0\x14ftypisom\0\0\0\0isom and nothing more";
 
 fn installed() -> Tools {
     let tools = Tools::find(&std::env::var_os("PATH").unwrap());
-    assert!(tools.ffmpeg.is_some() && tools.heif.is_some(), "{:#?}: run `tests/run prepare`", tools.summary());
+    assert!(
+        tools.ffmpeg.is_some() && tools.heif.is_some(),
+        "{:#?}: run `tests/run prepare`",
+        tools.summary()
+    );
     tools
 }
 
@@ -312,12 +316,24 @@ async fn a_heic_picture_is_upright_and_tells_nothing_of_its_camera() {
 }
 
 #[tokio::test]
+async fn of_several_pictures_in_a_file_the_first_is_rendered() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, colour) in [("1.png", "red"), ("2.png", "blue"), ("3.png", "blue")] {
+        let picture = format!("color={colour}:s=64x64");
+        let arguments = ["-v", "error", "-f", "lavfi", "-i", &picture, "-frames:v", "1", name];
+        tool("ffmpeg", &arguments, directory.path());
+    }
+    tool("heif-enc", &["1.png", "2.png", "3.png", "-o", "x.heic"], directory.path());
+    let album = fs::read(directory.path().join("x.heic")).unwrap();
+    let picture = Bench::new().picture(album.into()).await;
+    assert!(picture.is_red(50, 50));
+}
+
+#[tokio::test]
 async fn a_picture_larger_than_allowed_is_refused_before_a_program_starts() {
     let bench = Bench::scripted(RenderLimits::default(), "exit 1");
-    let bomb = [
-        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic".as_slice(),
-        b"\0\0\0\x14ispe\0\0\0\0\0\0\xff\xff\0\0\xff\xff",
-    ];
+    let bomb =
+        [b"\0\0\0\x18ftypheic\0\0\0\0mif1heic".as_slice(), b"\0\0\0\x14ispe\0\0\0\0\0\0\xff\xff\0\0\xff\xff"];
     let outcome = bench.render(bomb.concat().into()).await;
     assert!(matches!(outcome, Err(RenderError::TooManyPixels { pixels: 4_294_836_225, .. })), "{outcome:?}");
     assert_eq!(bench.spooled(), 0);
@@ -421,7 +437,9 @@ async fn a_program_that_hangs_is_killed_at_the_deadline_and_all_it_held_is_free(
         deadline: Duration::from_secs(1),
         ..RenderLimits::default()
     };
-    for script in ["while :; do :; done", "exec tail -f source \"$0\" >&2", "trap '' TERM; while :; do :; done"] {
+    for script in
+        ["while :; do :; done", "exec tail -f source \"$0\" >&2", "trap '' TERM; while :; do :; done"]
+    {
         let bench = Bench::scripted(limits, script);
         for _ in 0..2 {
             let outcome = bench.render(Bytes::from_static(NO_VIDEO)).await;
@@ -446,7 +464,8 @@ async fn a_program_ends_when_nobody_waits_for_it() {
 
 #[tokio::test]
 async fn a_program_gets_no_more_memory_than_was_booked_for_it() {
-    let hungry = "x=aaaaaaaaaaaaaaaa; while [ ${#x} -lt 1000000000 ]; do x=$x$x; done; echo sated >&2; exit 1";
+    let hungry =
+        "x=aaaaaaaaaaaaaaaa; while [ ${#x} -lt 1000000000 ]; do x=$x$x; done; echo sated >&2; exit 1";
     let report = Bench::scripted(RenderLimits::default(), hungry).report().await;
     assert!(report.contains("cannot allocate"), "{report}");
 }
@@ -455,7 +474,9 @@ async fn a_program_gets_no_more_memory_than_was_booked_for_it() {
 async fn a_program_reads_its_source_and_nothing_else() {
     let secret = tempfile::NamedTempFile::new().unwrap();
     fs::write(secret.path(), "secret").unwrap();
-    let open = |path: &Path| format!("read -r x <'{}' && echo it can >&2 || echo it cannot >&2; exit 1", path.display());
+    let open = |path: &Path| {
+        format!("read -r x <'{}' && echo it can >&2 || echo it cannot >&2; exit 1", path.display())
+    };
     let outcome = |path: &Path| {
         let bench = Bench::scripted(RenderLimits::default(), &open(path));
         async move { bench.report().await }
@@ -466,7 +487,10 @@ async fn a_program_reads_its_source_and_nothing_else() {
     let own = "read -r -d d x <source; echo \"${#x}\" >&2; exit 1";
     assert_eq!(Bench::scripted(RenderLimits::default(), own).report().await, "16");
     let list = "echo /etc/* /root/* /home/* /proc/* >&2; exit 1";
-    assert_eq!(Bench::scripted(RenderLimits::default(), list).report().await, "/etc/* /root/* /home/* /proc/*");
+    assert_eq!(
+        Bench::scripted(RenderLimits::default(), list).report().await,
+        "/etc/* /root/* /home/* /proc/*"
+    );
 }
 
 #[tokio::test]
@@ -484,14 +508,16 @@ async fn a_program_writes_nowhere() {
 async fn a_program_reaches_nobody() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let connect = format!("exec 3<>/dev/tcp/127.0.0.1/{port} && echo it can >&2 || echo it cannot >&2; exit 1");
+    let connect =
+        format!("exec 3<>/dev/tcp/127.0.0.1/{port} && echo it can >&2 || echo it cannot >&2; exit 1");
     assert_eq!(Bench::scripted(RenderLimits::default(), &connect).report().await, "it cannot");
 }
 
 #[tokio::test]
 async fn a_program_starts_no_other() {
     // A shell that cannot fork tries for some time and gives up.
-    let outcome = Bench::scripted(RenderLimits::default(), "/bin/true; echo it can >&2; exit 1").report().await;
+    let outcome =
+        Bench::scripted(RenderLimits::default(), "/bin/true; echo it can >&2; exit 1").report().await;
     assert!(outcome.contains("fork"), "{outcome}");
 }
 

@@ -192,8 +192,7 @@ impl Errand {
             max_source_bytes: frame.len() as u64,
             ..ThumbnailPolicy::clone(&policy)
         };
-        let order =
-            RenderOrder { source: frame.clone().into(), specs, policy: Arc::new(policy), held };
+        let order = RenderOrder { source: frame.clone().into(), specs, policy: Arc::new(policy), held };
         let rendered = match inner.prepare(order).await? {
             Planned::Done(rendered) => rendered,
             Planned::Job(Job { cost: Cost { pixels, required_bytes, .. }, run }) => {

@@ -49,12 +49,8 @@ fn become_program(mut arguments: impl Iterator<Item = OsString>) -> io::Error {
     // Made first, as there may be no memory left for it afterwards.
     let mut command = Command::new(&program);
     command.args(arguments).env_clear();
-    let rules = sandbox::ProgramRules {
-        memory_bytes,
-        cpu_seconds,
-        readable: vec![program, directory],
-        writable,
-    };
+    let rules =
+        sandbox::ProgramRules { memory_bytes, cpu_seconds, readable: vec![program, directory], writable };
     for missing in sandbox::enter_for_program(&rules) {
         eprintln!("{MISSING}{missing}");
     }

@@ -27,8 +27,10 @@ impl Header {
         // ISO 23008-12, 6.5.3: a box of 20 bytes, version and flags 0, width and height.
         const SIZE: &[u8] = b"\0\0\0\x14ispe\0\0\0\0";
         // ISO 23008-12, 6.5.8, with the name of an auxiliary picture that is an alpha channel.
-        const ALPHA: [&[u8]; 2] = [b"urn:mpeg:hevc:2015:auxid:1", b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"];
-        let number = |bytes: &[u8]| bytes.first_chunk().map_or(0, |bytes| u64::from(u32::from_be_bytes(*bytes)));
+        const ALPHA: [&[u8]; 2] =
+            [b"urn:mpeg:hevc:2015:auxid:1", b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"];
+        let number =
+            |bytes: &[u8]| bytes.first_chunk().map_or(0, |bytes| u64::from(u32::from_be_bytes(*bytes)));
         let sizes = head.windows(SIZE.len() + 8).filter_map(|window| window.strip_prefix(SIZE));
         let pixels = sizes.map(|size| number(size).saturating_mul(number(&size[4..]))).max();
         let alpha = ALPHA.iter().any(|name| head.windows(name.len()).any(|window| window == *name));

@@ -60,9 +60,8 @@ fn brands(head: &[u8]) -> Option<Kind> {
     };
     match major {
         _ if has(&[b"avif", b"avis"]) => None,
-        b"M4A " | b"M4B " | b"M4P " | b"F4A " | b"F4B " => None,
-        // JPEG 2000 and JPEG XL begin otherwise, but Canon's raw pictures like this.
-        b"crx " => None,
+        // Audio, and Canon's raw pictures.
+        b"M4A " | b"M4B " | b"M4P " | b"F4A " | b"F4B " | b"crx " => None,
         b"mif1" | b"msf1" | b"heif" => Some(Kind::Heic { hevc: has(&HEVC) }),
         _ if HEVC.contains(&major) => Some(Kind::Heic { hevc: true }),
         b"qt  " => Some(Kind::Video(Container::QuickTime)),
@@ -89,17 +88,17 @@ fn ebml(head: &[u8]) -> Option<Container> {
 mod tests {
     use super::*;
 
-    fn ftyp(major: &[u8; 4], others: &[&[u8; 4]]) -> Vec<u8> {
+    fn ftyp(major: &[u8], others: &[&[u8]]) -> Vec<u8> {
         let length = u32::try_from(16 + 4 * others.len()).unwrap();
         let mut head = [&length.to_be_bytes(), b"ftyp".as_slice(), major, &[0; 4]].concat();
-        others.iter().for_each(|brand| head.extend_from_slice(*brand));
+        head.extend(others.concat());
         head.extend_from_slice(b"\0\0\0\x08free");
         head
     }
 
     #[test]
     fn videos_are_told_by_their_brand() {
-        for brand in [b"isom", b"mp41", b"mp42", b"avc1", b"M4V ", b"3gp5", b"iso5", b"dash"] {
+        for brand in [b"isom".as_slice(), b"mp41", b"mp42", b"avc1", b"M4V ", b"3gp5", b"iso5", b"dash"] {
             assert_eq!(Kind::of(&ftyp(brand, &[])), Some(Kind::Video(Container::Mp4)), "{brand:?}");
         }
         assert_eq!(Kind::of(&ftyp(b"qt  ", &[])), Some(Kind::Video(Container::QuickTime)));
@@ -136,7 +135,13 @@ mod tests {
 
     #[test]
     fn nothing_else_is_a_programs_business() {
-        for head in [b"".as_slice(), b"\0\0", b"#EXTM3U\n#EXT-X", b"ffconcat version 1.0", b"\xff\xd8\xff\xe0\0\x10JFIF"] {
+        for head in [
+            b"".as_slice(),
+            b"\0\0",
+            b"#EXTM3U\n#EXT-X",
+            b"ffconcat version 1.0",
+            b"\xff\xd8\xff\xe0\0\x10JFIF",
+        ] {
             assert_eq!(Kind::of(head), None);
         }
     }

@@ -60,15 +60,20 @@ mod tests {
 
     #[test]
     fn exif_goes_and_the_profile_stays() {
-        let jpeg = Bytes::from_static(b"\xff\xd8\xff\xe1\0\x06Exif\xff\xe2\0\x05ICC\xff\xfe\0\x03x\xff\xda\0\x02scan\xff\xe1");
+        let jpeg = Bytes::from_static(
+            b"\xff\xd8\xff\xe1\0\x06Exif\xff\xe2\0\x05ICC\xff\xfe\0\x03x\xff\xda\0\x02scan\xff\xe1",
+        );
         assert_eq!(without_metadata(jpeg), &b"\xff\xd8\xff\xe2\0\x05ICC\xff\xda\0\x02scan\xff\xe1"[..]);
-        let png = Bytes::from_static(b"\x89PNG\r\n\x1a\n\0\0\0\x01iCCPxCRC!\0\0\0\x02eXIfMMCRC!\0\0\0\0IENDCRC!");
+        let png =
+            Bytes::from_static(b"\x89PNG\r\n\x1a\n\0\0\0\x01iCCPxCRC!\0\0\0\x02eXIfMMCRC!\0\0\0\0IENDCRC!");
         assert_eq!(without_metadata(png), &b"\x89PNG\r\n\x1a\n\0\0\0\x01iCCPxCRC!\0\0\0\0IENDCRC!"[..]);
     }
 
     #[test]
     fn what_is_damaged_stays_as_it_is() {
-        for damaged in [b"".as_slice(), b"\xff\xd8\xff\xe1\xff\xffx", b"\x89PNG\r\n\x1a\n\xff\xff\xff\xffIDAT", b"BM"] {
+        for damaged in
+            [b"".as_slice(), b"\xff\xd8\xff\xe1\xff\xffx", b"\x89PNG\r\n\x1a\n\xff\xff\xff\xffIDAT", b"BM"]
+        {
             assert_eq!(without_metadata(Bytes::from_static(damaged)), damaged);
         }
     }

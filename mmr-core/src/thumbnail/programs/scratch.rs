@@ -38,8 +38,8 @@ impl Scratch {
             let builder = builder.prefix("mmr-render-");
             parent.map_or_else(|| builder.tempdir(), |parent| builder.tempdir_in(parent))
         };
-        let made = spawn_blocking(make).await.map_err(io::Error::other).flatten();
-        let scratch = Self(made.map_err(RenderError::Worker)?);
+        let directory = spawn_blocking(make).await.map_err(io::Error::other).flatten();
+        let scratch = Self(directory.map_err(RenderError::Worker)?);
         let mut file = File::create_new(scratch.path().join(SOURCE)).await.map_err(RenderError::Worker)?;
         let mut source = source.limited(limit);
         while let Some(chunk) = source.next().await {

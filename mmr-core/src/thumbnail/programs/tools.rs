@@ -39,10 +39,7 @@ impl Tools {
             };
             line
         };
-        [
-            line("videos", self.ffmpeg.as_deref(), NO_FFMPEG),
-            line("HEIC", self.heif.as_deref(), NO_HEIF),
-        ]
+        [line("videos", self.ffmpeg.as_deref(), NO_FFMPEG), line("HEIC", self.heif.as_deref(), NO_HEIF)]
     }
 }
 

@@ -34,7 +34,8 @@ const LOOK: Duration = Duration::from_secs(4);
 const JPEG_QUALITY: u8 = 95;
 
 /// A decoder that is not needed for what browsers and telephones record is one that cannot be attacked.
-const DECODERS: &str = "h264,hevc,vp8,vp9,av1,libdav1d,libaom-av1,libvpx,libvpx-vp9,mpeg4,mpeg2video,h263,mjpeg,prores,theora";
+const DECODERS: &str =
+    "h264,hevc,vp8,vp9,av1,libdav1d,libaom-av1,libvpx,libvpx-vp9,mpeg4,mpeg2video,h263,mjpeg,prores,theora";
 
 /// Keeps half seconds apart, makes pixels square, and fits into [`MOST`].
 const FILTER: &str = "select='isnan(prev_selected_t)+gte(t-prev_selected_t,0.5)',\
@@ -218,13 +219,23 @@ mod tests {
     async fn a_frame_that_breaks_off_does_not_spoil_the_one_before() {
         let mut broken = ppm(&[RED, GREEN]);
         broken.pop();
-        assert_eq!(best_of(&[ppm(&[WHITE, WHITE]), broken.clone()]).await.unwrap(), Some([WHITE; 2].concat()));
+        assert_eq!(
+            best_of(&[ppm(&[WHITE, WHITE]), broken.clone()]).await.unwrap(),
+            Some([WHITE; 2].concat())
+        );
         assert!(best_of(&[broken]).await.is_err());
     }
 
     #[tokio::test]
     async fn a_program_that_was_taken_over_cannot_ask_for_memory() {
-        for lie in ["P6\n60000 60000\n255\n", "P6\n1 0\n255\n", "P5\n1 1\n255\n", "P6\n1 1\n65535\n", "\n\n\n\n", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxx"] {
+        for lie in [
+            "P6\n60000 60000\n255\n",
+            "P6\n1 0\n255\n",
+            "P5\n1 1\n255\n",
+            "P6\n1 1\n65535\n",
+            "\n\n\n\n",
+            "xxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        ] {
             let outcome = best_frame(lie.as_bytes()).await;
             assert!(!matches!(outcome, Ok(Some(_))), "{lie}");
         }

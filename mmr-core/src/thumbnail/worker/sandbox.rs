@@ -65,7 +65,8 @@ pub(in crate::thumbnail) struct ProgramRules {
 pub(in crate::thumbnail) fn enter_for_program(rules: &ProgramRules) -> Vec<String> {
     /// Address space is not memory: code is mapped, and reserves are made.
     const RESERVED_BYTES: u64 = 1024 * 1024 * 1024;
-    const STACK_BYTES: u64 = 8 * 1024 * 1024;
+    // Stacks of threads count as memory, and are as large as this one.
+    const STACK_BYTES: u64 = 2 * 1024 * 1024;
     const FILES: u64 = 64;
     let mut missing = Missing::default();
     missing.attend();
