@@ -36,7 +36,11 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use self::{kinds::Kind, process::Starter, scratch::Scratch};
+use self::{
+    kinds::Kind,
+    process::Starter,
+    scratch::{Place, Scratch},
+};
 use super::{
     Cost, Held, Job, Planned, RenderEngine, RenderError, RenderLimits, RenderOrder, Rendered, Running,
     ThumbnailPolicy, worker::WorkerCommand,
@@ -63,7 +67,7 @@ pub struct Programs {
     starter: Arc<Starter>,
     /// The most that a program may ever have.
     memory_bytes: u64,
-    directory: Option<PathBuf>,
+    place: Place,
 }
 
 impl Programs {
@@ -81,15 +85,15 @@ impl Programs {
             tools,
             starter: Arc::new(Starter::new(command, limits.deadline)),
             memory_bytes: limits.memory_budget_bytes,
-            directory: None,
+            place: Place::default(),
         }
     }
 
     /// Puts sources here instead of into the system's directory for temporary files, one at a time for each source that
-    /// is rendered.
+    /// is rendered. What a crash left behind there is removed in time.
     #[must_use]
     pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.directory = Some(directory.into());
+        self.place = Place::new(directory.into());
         self
     }
 
@@ -114,7 +118,7 @@ impl RenderEngine for Programs {
             return Err(RenderError::Unsupported(format!("{} is not enabled", kind.types()[0])));
         }
         let program = self.program(kind)?.to_owned();
-        let scratch = Scratch::fill(self.directory.as_deref(), source, policy.max_source_bytes).await?;
+        let scratch = Scratch::fill(&self.place, source, policy.max_source_bytes).await?;
         let recipe = match kind {
             Kind::Video(container) => Recipe::Video(container),
             Kind::Heic { .. } => Recipe::Heic(heic::Header::read(&scratch.head().await?)),
