@@ -42,15 +42,16 @@ impl Bench {
     fn scripted(limits: RenderLimits, script: &str) -> Self {
         Self::with(limits, |home| {
             let program = home.join("script");
-            fs::write(&program, format!("#!/bin/bash\n{script}\n")).unwrap();
-            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+            fs::write(&program, format!("#!/bin/bash\n{script}\n")).expect("a file in a temporary directory");
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755))
+                .expect("a file in a temporary directory");
             Tools { ffmpeg: Some(program.clone()), heif: Some(program) }
         })
     }
 
     fn with(limits: RenderLimits, tools: impl FnOnce(&Path) -> Tools) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        fs::create_dir(home.path().join("spool")).unwrap();
+        let home = tempfile::tempdir().expect("a temporary directory");
+        fs::create_dir(home.path().join("spool")).expect("a file in a temporary directory");
         let inner = Arc::new(Threads::new(formats::renderers()));
         let command = WorkerCommand::program(env!("CARGO_BIN_EXE_test-render-program"), ["test"]);
         let programs = Programs::new(inner, tools(home.path()), command, limits);
@@ -63,7 +64,7 @@ impl Bench {
     }
 
     async fn picture(&self, source: Bytes) -> Picture {
-        Picture::of(self.render(source).await.unwrap())
+        Picture::of(self.render(source).await.expect("a thumbnail"))
     }
 
     /// The last line that a script wrote to standard error.
@@ -75,14 +76,14 @@ impl Bench {
     }
 
     fn spooled(&self) -> usize {
-        fs::read_dir(self.home.path().join("spool")).unwrap().count()
+        fs::read_dir(self.home.path().join("spool")).expect("a file in a temporary directory").count()
     }
 
     /// Processes that have to do with this bench.
     fn processes(&self) -> usize {
-        let tag = self.home.path().to_str().unwrap();
+        let tag = self.home.path().to_str().expect("a path of text");
         let commands = fs::read_dir("/proc")
-            .unwrap()
+            .expect("a file in a temporary directory")
             .filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("cmdline")).ok());
         commands.filter(|command| command.contains(tag)).count()
     }
@@ -101,7 +102,7 @@ impl Bench {
 const NO_VIDEO: &[u8] = b"\0\0\0\x14ftypisom\0\0\0\0isom and nothing more";
 
 fn installed() -> Tools {
-    let tools = Tools::find(&std::env::var_os("PATH").unwrap());
+    let tools = Tools::find(&std::env::var_os("PATH").expect("a PATH"));
     assert!(
         tools.ffmpeg.is_some() && tools.heif.is_some(),
         "{:#?}: run `tests/run prepare`",
@@ -129,10 +130,10 @@ fn tool(program: &str, arguments: &[&str], directory: &Path) -> Vec<u8> {
 
 /// Makes a file of these arguments to ffmpeg.
 fn made(name: &str, arguments: &[&str]) -> Bytes {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().expect("a temporary directory");
     let arguments = [&["-v", "error", "-nostdin"], arguments, &[name]].concat();
     tool("ffmpeg", &arguments, directory.path());
-    fs::read(directory.path().join(name)).unwrap().into()
+    fs::read(directory.path().join(name)).expect("a file in a temporary directory").into()
 }
 
 /// Red on the left and blue on the right, for two seconds.
@@ -148,10 +149,10 @@ fn mp4(picture: &str) -> Bytes {
 
 /// A HEIC file of a picture.
 fn heic(picture: &[u8], name: &str) -> Bytes {
-    let directory = tempfile::tempdir().unwrap();
-    fs::write(directory.path().join(name), picture).unwrap();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    fs::write(directory.path().join(name), picture).expect("a file in a temporary directory");
     tool("heif-enc", &["-q", "90", name, "-o", "x.heic"], directory.path());
-    fs::read(directory.path().join("x.heic")).unwrap().into()
+    fs::read(directory.path().join("x.heic")).expect("a file in a temporary directory").into()
 }
 
 /// A thumbnail and its pixels.
@@ -168,8 +169,8 @@ impl Picture {
         let Rendered::Image { bytes, content_type, width, height } = rendered else {
             panic!("{rendered:?} is not in the source")
         };
-        let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join("x"), &bytes).unwrap();
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        fs::write(directory.path().join("x"), &bytes).expect("a file in a temporary directory");
         let arguments = ["-v", "error", "-i", "x", "-f", "rawvideo", "-pix_fmt", "rgba", "-"];
         let rgba = tool("ffmpeg", &arguments, directory.path());
         assert_eq!(rgba.len(), (width * height * 4) as usize, "{width}x{height} is not its size");
@@ -179,7 +180,7 @@ impl Picture {
     /// The pixel at these hundredths of width and height.
     fn at(&self, x: u32, y: u32) -> [u8; 4] {
         let index = (y * self.height / 100 * self.width + x * self.width / 100) as usize * 4;
-        self.rgba[index..index + 4].try_into().unwrap()
+        self.rgba[index..index + 4].try_into().expect("four channels")
     }
 
     fn is_red(&self, x: u32, y: u32) -> bool {

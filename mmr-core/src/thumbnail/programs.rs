@@ -89,8 +89,8 @@ impl Programs {
         }
     }
 
-    /// Puts sources here instead of into the system's directory for temporary files, one at a time for each source that
-    /// is rendered. What a crash left behind there is removed in time.
+    /// Sources are put into directories that are made here for them, instead of in the system's directory for temporary
+    /// files. What a crash leaves behind is removed later.
     #[must_use]
     pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
         self.place = Place::new(directory.into());

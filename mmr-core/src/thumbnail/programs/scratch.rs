@@ -46,8 +46,8 @@ impl Place {
 
     fn make(directory: Option<&Path>, first: bool) -> io::Result<TempDir> {
         let place = directory.map_or_else(std::env::temp_dir, Path::to_owned);
-        if first {
-            sweep(&place)?;
+        if first && let Err(error) = sweep(&place) {
+            tracing::warn!(%error, path = %place.display(), "what renderings left behind cannot be looked for");
         }
         tempfile::Builder::new().prefix(PREFIX).tempdir_in(place)
     }
