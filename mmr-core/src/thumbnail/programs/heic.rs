@@ -20,6 +20,9 @@ pub(super) struct Header {
 const JPEG: [&str; 2] = ["frame.jpg", "frame-1.jpg"];
 const PNG: [&str; 2] = ["frame.png", "frame-1.png"];
 
+/// Of pictures that say nothing of their size at their beginning: as many as most phones take.
+const USUAL_PIXELS: u64 = 12_500_000;
+
 impl Header {
     /// Looks for what is in the header's boxes without following their tree: the program reads that, and finds its memory
     /// too small should it find more.
@@ -33,8 +36,9 @@ impl Header {
             |bytes: &[u8]| bytes.first_chunk().map_or(0, |bytes| u64::from(u32::from_be_bytes(*bytes)));
         let sizes = head.windows(SIZE.len() + 8).filter_map(|window| window.strip_prefix(SIZE));
         let pixels = sizes.map(|size| number(size).saturating_mul(number(&size[4..]))).max();
+        let pixels = pixels.unwrap_or(USUAL_PIXELS);
         let alpha = ALPHA.iter().any(|name| head.windows(name.len()).any(|window| window == *name));
-        Self { pixels: pixels.unwrap_or_default(), alpha }
+        Self { pixels, alpha }
     }
 
     pub(super) const fn pixels(&self) -> u64 {
@@ -105,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_without_a_size_is_small() {
-        assert_eq!(Header::read(b"\0\0\0\x14ispe\0\0"), Header { pixels: 0, alpha: false });
+    fn a_header_without_a_size_is_taken_for_the_usual_one() {
+        assert_eq!(Header::read(b"\0\0\0\x14ispe\0\0").pixels(), USUAL_PIXELS);
     }
 }
