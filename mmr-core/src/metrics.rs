@@ -6,6 +6,7 @@ use ::metrics::{Counter, counter, describe_counter};
 const CACHE_HITS: &str = "media_cache_hits_total";
 const CACHE_MISSES: &str = "media_cache_misses_total";
 const FETCHES: &str = "media_downloaded_total";
+const PROGRAMS: &str = "media_render_programs_total";
 const THUMBNAILS: &str = "media_thumbnails_generated_total";
 const WORKERS: &str = "media_render_workers_total";
 
@@ -14,6 +15,7 @@ pub fn describe_all() {
     describe_counter!(CACHE_HITS, "objects that were in memory when they were asked for");
     describe_counter!(CACHE_MISSES, "objects that were not");
     describe_counter!(FETCHES, "fetches of media of other servers, by what became of them");
+    describe_counter!(PROGRAMS, "programs that make pictures of videos and HEIC, by what became of them");
     describe_counter!(THUMBNAILS, "thumbnails that were rendered, by method");
     describe_counter!(WORKERS, "processes that render thumbnails, by what became of them");
 }
@@ -38,4 +40,11 @@ pub(crate) fn rendered(method: &'static str) {
 #[cfg(feature = "workers")]
 pub(crate) fn worker(event: &'static str) {
     counter!(WORKERS, "event" => event).increment(1);
+}
+
+/// A program has made a picture (`rendered`), has not (`failed`), or was `killed` for taking too long or because nobody
+/// waited any more.
+#[cfg(all(feature = "images", feature = "workers"))]
+pub(crate) fn program(program: &'static str, outcome: &'static str) {
+    counter!(PROGRAMS, "program" => program, "outcome" => outcome).increment(1);
 }

@@ -38,6 +38,8 @@ pub mod geometry;
 mod info;
 mod make;
 pub mod pool;
+#[cfg(all(feature = "images", feature = "workers"))]
+pub mod programs;
 pub mod render;
 mod service;
 pub mod spec;

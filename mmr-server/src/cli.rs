@@ -9,6 +9,7 @@ mod dev;
 mod doctor;
 mod keys;
 mod migrate;
+mod render_program;
 mod render_worker;
 mod serve;
 mod thumbnail;
@@ -53,14 +54,25 @@ enum Command {
     /// Render thumbnails for the server that started this.
     #[command(name = RENDER_WORKER, hide = true)]
     RenderWorker,
+    /// Become a program that renders for the server that started this.
+    #[command(name = RENDER_PROGRAM, hide = true)]
+    RenderProgram {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 /// The word under which the server starts its render workers.
 pub(crate) const RENDER_WORKER: &str = "render-worker";
+/// The word under which the server starts programs of others.
+pub(crate) const RENDER_PROGRAM: &str = "render-program";
 
 /// Runs the command that `args` name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let Cli { config, command } = Cli::parse_from(args.into_iter().map(gnu_style));
+    let args: Vec<_> = args.into_iter().collect();
+    let for_others = args.get(1).is_some_and(|word| word == RENDER_PROGRAM);
+    let args = args.into_iter().map(|arg| if for_others { arg } else { gnu_style(arg) });
+    let Cli { config, command } = Cli::parse_from(args);
     let outcome = match command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&config),
         Command::CheckConfig => Ok(check_config::run(&config)),
@@ -70,6 +82,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Keys(command) => keys::run(&command),
         Command::Thumbnail(options) => thumbnail::run(&options),
         Command::RenderWorker => render_worker::run(),
+        Command::RenderProgram { arguments } => Ok(render_program::run(arguments)),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -127,6 +140,15 @@ mod tests {
         let args = ["mmr-server", "thumbnail", "-config", "x", "-i", "a", "-o", "b", "-w", "9", "-h", "9"];
         let cli = parse(&[&args[..], &["-m", "crop", "-a", "-f", "image/jpg"]].concat());
         assert!(matches!(cli.command, Some(Command::Thumbnail(_))));
+    }
+
+    #[test]
+    fn what_a_program_is_to_do_reaches_it_untouched() {
+        let arguments =
+            ["{}", "/usr/bin/ffmpeg", "-hide_banner", "--config", "-i", "file:source", "--", "pipe:1"];
+        let cli = Cli::parse_from(["mmr-server", RENDER_PROGRAM].iter().chain(&arguments));
+        let Some(Command::RenderProgram { arguments: passed }) = cli.command else { panic!("{cli:?}") };
+        assert_eq!(passed, arguments);
     }
 
     #[test]

@@ -25,7 +25,7 @@
 mod child;
 mod parent;
 mod protocol;
-mod sandbox;
+pub(super) mod sandbox;
 
 pub use self::{
     child::run,

@@ -8,7 +8,10 @@ use mmr_core::{
         net::{NetFederation, SigningKeys},
         object_store::Outcome,
     },
-    thumbnail::worker::{WorkerCommand, Workers},
+    thumbnail::{
+        programs::Tools,
+        worker::{WorkerCommand, Workers},
+    },
 };
 use serde::Deserialize;
 
@@ -48,6 +51,9 @@ async fn examine(settings: &Settings) -> anyhow::Result<bool> {
             ),
             StorageSettings::Bucket(settings) => try_bucket(&datastore.id, settings).await?,
         };
+    }
+    for line in Tools::find(&std::env::var_os("PATH").unwrap_or_default()).summary() {
+        println!("-     {line}");
     }
     Ok(healthy)
 }

@@ -10,7 +10,10 @@ use mmr_core::{
     lifecycle::Background,
     policy::Policies,
     store::MediaStore,
-    thumbnail::worker::{WorkerCommand, Workers},
+    thumbnail::{
+        programs::{Programs, Tools},
+        worker::{WorkerCommand, Workers},
+    },
     types::Timestamp,
 };
 
@@ -23,7 +26,7 @@ use super::{
 };
 use crate::{
     auth::{Admins, AppServices, Authenticator, Homeserver, TokenCache},
-    cli::RENDER_WORKER,
+    cli::{RENDER_PROGRAM, RENDER_WORKER},
     service::{MediaService, Tenant},
 };
 
@@ -56,10 +59,9 @@ pub async fn wire(settings: &Settings) -> anyhow::Result<Wired> {
         (host.name.clone(), policy)
     });
     let federation = Arc::new(network(settings)?);
-    let workers = Workers::new(WorkerCommand::this_program([RENDER_WORKER]), settings.render);
     let mut builder = MediaRepository::builder(Arc::clone(&store), datastores, Policies::new(policies))
         .render_limits(settings.render)
-        .render_engine(Arc::new(workers))
+        .render_engine(Arc::new(render_engine(settings)))
         .collector_schedule(CollectorSchedule {
             thumbnail_lifetime: settings.thumbnail_lifetime,
             ..CollectorSchedule::default()
@@ -86,6 +88,21 @@ pub async fn wire(settings: &Settings) -> anyhow::Result<Wired> {
         builder = builder.tenant(tenant);
     }
     Ok(Wired { repository, service: builder.build(), tokens, background, database })
+}
+
+/// Workers for pictures, and around them what programs of others are needed for.
+fn render_engine(settings: &Settings) -> Programs {
+    let workers = Workers::new(WorkerCommand::this_program([RENDER_WORKER]), settings.render);
+    let tools = Tools::find(&std::env::var_os("PATH").unwrap_or_default());
+    for line in tools.summary() {
+        tracing::info!("{line}");
+    }
+    let command = WorkerCommand::this_program([RENDER_PROGRAM]);
+    let programs = Programs::new(Arc::new(workers), tools, command, settings.render);
+    match storage::spool_directory(&settings.datastores) {
+        Some(directory) => programs.directory(directory),
+        None => programs,
+    }
 }
 
 impl Wired {

@@ -59,6 +59,13 @@ impl WorkerCommand {
     ) -> Self {
         Self { program: program.into(), arguments: arguments.into_iter().map(Into::into).collect() }
     }
+
+    /// With nothing of our environment and directory, and killed when dropped.
+    pub(in crate::thumbnail) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).env_clear().current_dir("/").kill_on_drop(true);
+        command
+    }
 }
 
 /// Workers that wait for something to do. Cheap to clone.
@@ -265,16 +272,13 @@ struct Worker {
 
 impl Worker {
     async fn start(command: &WorkerCommand, setup: Setup) -> io::Result<(Self, Ready)> {
-        let mut child = Command::new(&command.program)
-            .args(&command.arguments)
-            .env_clear()
+        let mut child = command
+            .command()
             // The limit of memory counts what the allocator takes in advance.
             .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
-            .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(input), Some(output), Some(errors)) = pipes else {
