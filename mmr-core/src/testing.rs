@@ -12,7 +12,7 @@ pub mod fixtures;
 pub mod fuzz;
 #[cfg(feature = "native")]
 #[doc(hidden)]
-pub mod fuzz_avif;
+pub mod fuzz_pictures;
 #[cfg(feature = "images")]
 pub mod images;
 pub mod store_suite;

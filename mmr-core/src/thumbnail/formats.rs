@@ -19,6 +19,9 @@ mod still;
 #[cfg(feature = "images")]
 mod tiff;
 
+#[cfg(all(feature = "native", any(test, feature = "testing")))]
+pub(crate) use self::native::avif::outline as outline_of_avif;
+
 /// All renderers of this build in safe Rust, in the order in which they are asked. Empty without the `images` feature.
 #[must_use]
 pub fn renderers() -> Vec<Arc<dyn Renderer>> {

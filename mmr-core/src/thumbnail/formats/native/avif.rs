@@ -60,6 +60,18 @@ impl Format for Avif {
     }
 }
 
+/// Width and height, and the number of tiles, of what would be decoded.
+pub(crate) fn outline(source: &[u8]) -> Option<(u32, u32, usize)> {
+    let container = container::parse(source).ok()?;
+    let source = Bytes::copy_from_slice(source);
+    let pictures = [Some(&container.color), container.alpha.as_ref()];
+    let mut tiles = 0;
+    for picture in pictures.into_iter().flatten() {
+        tiles += Coded::of(&source, picture).ok()?.tiles.len();
+    }
+    Some((container.size.width, container.size.height, tiles))
+}
+
 /// A picture whose codestreams were looked at.
 struct Coded {
     tiles: Vec<(Bytes, Stream)>,
