@@ -66,7 +66,8 @@ impl ThumbnailPolicy {
             _ => &[],
         };
         let is = |allowed: &str, name: &str| allowed.eq_ignore_ascii_case(name);
-        let passes = |allowed: &str| is(allowed, content_type) || aliases.iter().any(|alias| is(allowed, alias));
+        let passes =
+            |allowed: &str| is(allowed, content_type) || aliases.iter().any(|alias| is(allowed, alias));
         self.types.iter().any(|allowed| passes(allowed))
     }
 }

@@ -17,8 +17,8 @@ use image::codecs::webp::WebPEncoder;
 use image::{Delay, ExtendedColorType, Frame, RgbaImage};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
-use self::containers::{exif, icc, riff_chunk, webp};
 pub use self::avif::{Av1, Avif};
+use self::containers::{exif, icc, riff_chunk, webp};
 pub use self::jxl::{
     alpha_jxl, grey_jxl, jxl_in_container, jxl_with_orientation, jxl_with_profile, lossy_jxl, sixteen_bit_jxl,
 };

@@ -45,9 +45,7 @@ pub fn native_renderers() -> Vec<Arc<dyn Renderer>> {
 /// Picture formats that are not in safe Rust, or read faster that way.
 #[cfg(feature = "native")]
 fn native_pictures() -> Vec<Box<dyn still::Format>> {
-    let all: &[fn() -> Box<dyn still::Format>] = &[
-        || Box::new(native::Avif),
-    ];
+    let all: &[fn() -> Box<dyn still::Format>] = &[|| Box::new(native::Avif)];
     all.iter().map(|new| new()).collect()
 }
 

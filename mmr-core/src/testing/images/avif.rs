@@ -136,7 +136,12 @@ impl Avif {
             let side = |side: u32| u16::try_from(side).unwrap_or(u16::MAX).to_be_bytes();
             let described = [&[0, 0, rows - 1, columns - 1], &side(width)[..], &side(height)[..]].concat();
             let tiles: Vec<u16> = (2..).take(self.tiles.len()).collect();
-            items.push(Item { kind: "grid", data: described, properties: shown, refers: vec![("dimg", tiles)] });
+            items.push(Item {
+                kind: "grid",
+                data: described,
+                properties: shown,
+                refers: vec![("dimg", tiles)],
+            });
             for tile in &self.tiles {
                 items.push(Item::av01(*tile, vec![ispe(tile.size())]));
             }

@@ -12,7 +12,9 @@ use super::{CORNERS, cmyk_corners, corner, corners, paint, turned_corners};
 pub fn bmp(width: u32, height: u32) -> Bytes {
     let mut bytes = Vec::new();
     let mut encoder = BmpEncoder::new(&mut bytes);
-    encoder.encode(&corners(width, height), width, height, ExtendedColorType::Rgb8).expect("fixtures are small");
+    encoder
+        .encode(&corners(width, height), width, height, ExtendedColorType::Rgb8)
+        .expect("fixtures are small");
     bytes.into()
 }
 
@@ -27,7 +29,14 @@ pub fn alpha_bmp(width: u32, height: u32) -> Bytes {
 }
 
 /// A BMP header of these numbers, and what follows it: palette and pixels.
-fn windows_bmp(width: i32, height: i32, bits: u16, compression: u32, palette: &[[u8; 3]], data: &[u8]) -> Bytes {
+fn windows_bmp(
+    width: i32,
+    height: i32,
+    bits: u16,
+    compression: u32,
+    palette: &[[u8; 3]],
+    data: &[u8],
+) -> Bytes {
     let at = u32::try_from(54 + 4 * palette.len()).unwrap_or(u32::MAX);
     let mut file = b"BM\0\0\0\0\0\0\0\0".to_vec();
     file.extend(at.to_le_bytes());
@@ -66,7 +75,14 @@ pub fn run_length_bmp(width: u32, height: u32) -> Bytes {
     let half = u8::try_from(width / 2).unwrap_or(u8::MAX);
     let mut data = Vec::new();
     for y in (0..height).rev() {
-        data.extend([half, corner_index(width, height, 0, y), half, corner_index(width, height, width - 1, y), 0, 0]);
+        data.extend([
+            half,
+            corner_index(width, height, 0, y),
+            half,
+            corner_index(width, height, width - 1, y),
+            0,
+            0,
+        ]);
     }
     data.extend([0, 1]);
     windows_bmp(signed(width), signed(height), 8, 1, &CORNERS, &data)

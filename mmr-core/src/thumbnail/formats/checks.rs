@@ -62,7 +62,10 @@ pub(super) fn assert_cuts_are_harmless(format: impl Format + Copy, source: &Byte
         let task = task(source.slice(..len));
         match try_render(format, &task) {
             None
-            | Some(Ok(_) | Err(RenderError::Decode(_) | RenderError::Unsupported(_) | RenderError::TooManyPixels { .. })) => {}
+            | Some(
+                Ok(_)
+                | Err(RenderError::Decode(_) | RenderError::Unsupported(_) | RenderError::TooManyPixels { .. }),
+            ) => {}
             Some(Err(error)) => panic!("{len}: {error:?}"),
         }
     }
@@ -86,7 +89,10 @@ pub(super) fn assert_damage_is_harmless(format: impl Format + Copy, source: &Byt
         task.policy = Arc::new(ThumbnailPolicy { max_pixels: 1_000_000, ..(*task.policy).clone() });
         match try_render(format, &task) {
             None
-            | Some(Ok(_) | Err(RenderError::Decode(_) | RenderError::Unsupported(_) | RenderError::TooManyPixels { .. })) => {}
+            | Some(
+                Ok(_)
+                | Err(RenderError::Decode(_) | RenderError::Unsupported(_) | RenderError::TooManyPixels { .. }),
+            ) => {}
             Some(Err(error)) => panic!("{seed}: {error:?}"),
         }
     }

@@ -36,12 +36,16 @@ impl Format for Tiff {
         limits.max_alloc = Some(buffer.saturating_add(between));
         decoder.set_limits(limits).map_err(into_render_error)?;
         let jpeg = if directory.is_jpeg() { JPEG_BYTES_PER_PIXEL * size.area() } else { 0 };
-        let decode_bytes = [output, buffer, between, jpeg, 256 * 1024].into_iter().fold(0, u64::saturating_add);
+        let decode_bytes =
+            [output, buffer, between, jpeg, 256 * 1024].into_iter().fold(0, u64::saturating_add);
         Ok(Header {
             content_type: "image/tiff",
             size,
             pixels: size.area(),
-            orientation: directory.orientation.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms),
+            orientation: directory
+                .orientation
+                .and_then(Orientation::from_exif)
+                .unwrap_or(Orientation::NoTransforms),
             icc: directory.icc.clone().map(|profile| task.source.slice(profile).to_vec()),
             animated: false,
             jpeg_if_opaque: false,

@@ -42,7 +42,9 @@ fn a_header_without_pixels_is_a_damaged_source() {
 
 #[test]
 fn cuts_and_damage_are_harmless() {
-    for source in [images::palette_bmp(16, 12), images::run_length_bmp(16, 12), images::sixteen_bit_bmp(16, 12)] {
+    for source in
+        [images::palette_bmp(16, 12), images::run_length_bmp(16, 12), images::sixteen_bit_bmp(16, 12)]
+    {
         checks::assert_cuts_are_harmless(Bmp, &source);
         checks::assert_damage_is_harmless(Bmp, &source, 300);
     }

@@ -235,8 +235,13 @@ impl Frame {
             return Err(RenderError::decode("frame is not as its header says"));
         }
         let stated = Coding { matrix: sequence.matrix, full_range: sequence.full_range };
-        let mut frame =
-            Self { planes: [None, None, None], strides: [0; 3], size, sequence: *sequence, coding: coding.unwrap_or(stated) };
+        let mut frame = Self {
+            planes: [None, None, None],
+            strides: [0; 3],
+            size,
+            sequence: *sequence,
+            coding: coding.unwrap_or(stated),
+        };
         let components = [PlanarImageComponent::Y, PlanarImageComponent::U, PlanarImageComponent::V];
         let count = if chroma == Chroma::None { 1 } else { 3 };
         for (number, component) in components.into_iter().enumerate().take(count) {

@@ -28,7 +28,8 @@ impl Directory {
         let file = File::of(source).ok_or("file ends in its header")?;
         let (first, count) = file.first_field().ok_or("directory lies outside of the file")?;
         for number in 0..count {
-            let at = first.checked_add(number.checked_mul(file.field_bytes()).ok_or(OUTSIDE)?).ok_or(OUTSIDE)?;
+            let at =
+                first.checked_add(number.checked_mul(file.field_bytes()).ok_or(OUTSIDE)?).ok_or(OUTSIDE)?;
             let field = file.field(at).ok_or(OUTSIDE)?;
             if DECODED.contains(&field.tag) {
                 value_bytes = value_bytes.saturating_add(field.count.saturating_mul(BYTES_PER_VALUE));

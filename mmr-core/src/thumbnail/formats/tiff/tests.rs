@@ -50,7 +50,8 @@ fn the_first_of_several_pictures_is_shown() {
 
 #[test]
 fn a_colour_profile_is_found() {
-    let header = checks::header(Tiff, images::Tiff { profile: true, ..images::Tiff::rgb(8, 8) }.file()).unwrap();
+    let header =
+        checks::header(Tiff, images::Tiff { profile: true, ..images::Tiff::rgb(8, 8) }.file()).unwrap();
     assert_eq!(header.icc.unwrap().get(36..40), Some(b"acsp".as_slice()));
 }
 

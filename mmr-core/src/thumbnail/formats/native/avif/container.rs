@@ -101,7 +101,8 @@ pub(in crate::thumbnail::formats::native) fn parse(source: &[u8]) -> Result<Cont
     let meta = Meta::parse(body)?;
     let item = meta.item(meta.primary).ok_or("main picture is missing")?;
     let color = picture(source, &meta, item)?;
-    let auxiliary = meta.referring(*b"auxl", item.id).take(MOST_AUXILIARY).find(|&id| meta.is_alpha(id, source));
+    let auxiliary =
+        meta.referring(*b"auxl", item.id).take(MOST_AUXILIARY).find(|&id| meta.is_alpha(id, source));
     let alpha = match auxiliary {
         Some(id) => Some(picture(source, &meta, meta.item(id).ok_or("alpha channel is missing")?)?),
         None => None,
@@ -127,9 +128,7 @@ fn picture(source: &[u8], meta: &Meta, item: &Item) -> Result<Picture, &'static 
     let seen = meta.seen(source, item.id)?;
     let size = seen.size.filter(|size| size.area() > 0).ok_or("picture has no size")?;
     match &item.kind {
-        b"av01" => {
-            Ok(Picture { size, columns: 1, tile: size, tiles: vec![meta.extents(source, item.id)?] })
-        }
+        b"av01" => Ok(Picture { size, columns: 1, tile: size, tiles: vec![meta.extents(source, item.id)?] }),
         b"grid" => grid(source, meta, item, size),
         _ => Err("picture is not coded as AV1"),
     }

@@ -190,8 +190,7 @@ impl Bits<'_> {
             true => 10,
         };
         let grey = !high && self.flag()?;
-        let described =
-            if self.flag()? { [self.take(8)?, self.take(8)?, self.take(8)?] } else { [2, 2, 2] };
+        let described = if self.flag()? { [self.take(8)?, self.take(8)?, self.take(8)?] } else { [2, 2, 2] };
         let matrix = u16::try_from(described[2]).ok()?;
         let whole = Chroma::Shared { columns: 0, rows: 0 };
         if grey {

@@ -81,8 +81,10 @@ fn a_picture_is_turned_against_the_clock() {
 
 #[test]
 fn sides_are_exchanged_after_turning() {
-    let top_left = |quarters, mirror| *shown(&File { quarters, mirror, ..File::of(Av1::Yuv420) }).get_pixel(2, 2);
-    let (red, green, blue, white) = ([220, 30, 30, 255], [30, 200, 30, 255], [30, 30, 220, 255], [250, 250, 250, 255]);
+    let top_left =
+        |quarters, mirror| *shown(&File { quarters, mirror, ..File::of(Av1::Yuv420) }).get_pixel(2, 2);
+    let (red, green, blue, white) =
+        ([220, 30, 30, 255], [30, 200, 30, 255], [30, 30, 220, 255], [250, 250, 250, 255]);
     assert_near(top_left(0, Some(0)).0, blue);
     assert_near(top_left(0, Some(1)).0, green);
     assert_near(top_left(1, Some(0)).0, red);
@@ -100,7 +102,8 @@ fn the_container_overrules_the_codestream() {
 
 #[test]
 fn a_colour_profile_is_found() {
-    let header = checks::header(Avif, File { icc: Some(vec![7; 200]), ..File::of(Av1::Yuv420) }.file()).unwrap();
+    let header =
+        checks::header(Avif, File { icc: Some(vec![7; 200]), ..File::of(Av1::Yuv420) }.file()).unwrap();
     assert_eq!(header.icc, Some(vec![7; 200]));
 }
 
@@ -141,7 +144,8 @@ fn more_bits_and_samples_are_booked() {
 
 #[test]
 fn a_smaller_picture_is_asked_for_and_made() {
-    for (width, height, made) in [(64, 48, (64, 48)), (32, 24, (32, 24)), (33, 24, (64, 48)), (5, 4, (8, 6))] {
+    for (width, height, made) in [(64, 48, (64, 48)), (32, 24, (32, 24)), (33, 24, (64, 48)), (5, 4, (8, 6))]
+    {
         let header = checks::header(Avif, File::of(Av1::Yuv420).file()).unwrap();
         let pixels = (header.decode)(Size::new(width, height)).unwrap();
         assert_eq!(pixels.size, Size::new(made.0, made.1), "{width}x{height}");
@@ -157,7 +161,10 @@ fn made_smaller_every_coding_keeps_its_corners() {
             let wanted = Size::new(header.size.width >> by, header.size.height >> by);
             let pixels = (header.decode)(wanted).unwrap();
             let size = pixels.size;
-            assert_eq!(size, Size::new(header.size.width.div_ceil(1 << by), header.size.height.div_ceil(1 << by)));
+            assert_eq!(
+                size,
+                Size::new(header.size.width.div_ceil(1 << by), header.size.height.div_ceil(1 << by))
+            );
             let picture = image::RgbImage::from_raw(size.width, size.height, pixels.data).unwrap();
             assert_corners(&image::DynamicImage::from(picture).into_rgba8());
         }
@@ -166,7 +173,8 @@ fn made_smaller_every_coding_keeps_its_corners() {
 
 #[test]
 fn an_animation_is_known_by_its_brand() {
-    let animated = |brand| checks::header(Avif, File { brand, ..File::of(Av1::Yuv420) }.file()).unwrap().animated;
+    let animated =
+        |brand| checks::header(Avif, File { brand, ..File::of(Av1::Yuv420) }.file()).unwrap().animated;
     assert!(animated(*b"avis"));
     assert!(!animated(*b"mif1"));
 }

@@ -127,7 +127,8 @@ impl Meta {
         for &(offset, len) in &location.pieces {
             let start = usize::try_from(offset).ok().and_then(|offset| within.start.checked_add(offset));
             let start = start.filter(|&start| start <= within.end).ok_or(OUTSIDE)?;
-            let len = if len == 0 { within.end - start } else { usize::try_from(len).map_err(|_| OUTSIDE)? };
+            let len =
+                if len == 0 { within.end - start } else { usize::try_from(len).map_err(|_| OUTSIDE)? };
             let end = start.checked_add(len).filter(|&end| end <= within.end).ok_or(OUTSIDE)?;
             left = left.checked_sub(len).ok_or("pieces of an item overlap")?;
             extents.push(start..end);
@@ -212,7 +213,8 @@ fn locations(mut body: Reader<'_>) -> Result<Vec<Location>, &'static str> {
         return Err("items are found in a way that is not understood");
     }
     let sizes = body.short().ok_or(ENDS)?;
-    let [offset_len, len_len, base_len, index_len] = [12, 8, 4, 0].map(|shift| usize::from(sizes >> shift & 15));
+    let [offset_len, len_len, base_len, index_len] =
+        [12, 8, 4, 0].map(|shift| usize::from(sizes >> shift & 15));
     let index_len = if version > 0 { index_len } else { 0 };
     if [offset_len, len_len, base_len, index_len].iter().any(|len| !matches!(len, 0 | 4 | 8)) {
         return Err("numbers are of no known length");
@@ -291,7 +293,8 @@ fn color(body: &mut Reader<'_>, seen: &mut Seen) -> Option<()> {
 /// Quarters are turned against the clock, then sides are exchanged: of top and bottom, or of left and right.
 fn orientation(quarters: u8, mirror: Option<u8>) -> Orientation {
     use Orientation::{
-        FlipHorizontal, FlipVertical, NoTransforms, Rotate90, Rotate90FlipH, Rotate180, Rotate270, Rotate270FlipH,
+        FlipHorizontal, FlipVertical, NoTransforms, Rotate90, Rotate90FlipH, Rotate180, Rotate270,
+        Rotate270FlipH,
     };
     let [none, one, two, three] = match mirror {
         None => [NoTransforms, Rotate270, Rotate180, Rotate90],
@@ -305,4 +308,3 @@ fn orientation(quarters: u8, mirror: Option<u8>) -> Orientation {
         _ => three,
     }
 }
-

@@ -16,7 +16,8 @@ fn a_picture_is_where_the_container_says() {
 fn pieces_are_in_their_order() {
     let source = Avif { in_pieces: true, ..Avif::of(Av1::Yuv420) }.file();
     let container = parse(&source).unwrap();
-    let joined: Vec<u8> = container.color.tiles[0].iter().flat_map(|range| source[range.clone()].to_vec()).collect();
+    let joined: Vec<u8> =
+        container.color.tiles[0].iter().flat_map(|range| source[range.clone()].to_vec()).collect();
     assert_eq!(joined, Av1::Yuv420.data());
 }
 
@@ -42,7 +43,8 @@ fn tiles_of_different_sizes_are_an_error() {
 
 #[test]
 fn colours_and_premultiplied_alpha_are_read() {
-    let file = Avif { alpha: Some(Av1::Alpha), premultiplied: true, nclx: Some((9, true)), ..Avif::of(Av1::Rgb) };
+    let file =
+        Avif { alpha: Some(Av1::Alpha), premultiplied: true, nclx: Some((9, true)), ..Avif::of(Av1::Rgb) };
     let container = parse(&file.file()).unwrap();
     assert_eq!(container.coding, Some(Coding { matrix: 9, full_range: true }));
     assert!(container.premultiplied);
