@@ -76,9 +76,10 @@ fn decode(source: &Bytes, size: Size, limit: u64, cancelled: &Cancelled) -> Resu
     let convert = image.original_icc().is_some() && !image.image_header().metadata.xyb_encoded;
     if !convert {
         // Grey stays grey, in the same curve.
-        let srgb = match image.pixel_format().is_grayscale() {
-            true => EnumColourEncoding::gray_srgb(RenderingIntent::Relative),
-            false => EnumColourEncoding::srgb(RenderingIntent::Relative),
+        let srgb = if image.pixel_format().is_grayscale() {
+            EnumColourEncoding::gray_srgb(RenderingIntent::Relative)
+        } else {
+            EnumColourEncoding::srgb(RenderingIntent::Relative)
         };
         image.request_color_encoding(srgb);
     }
