@@ -6,9 +6,11 @@ use ::metrics::{Counter, counter, describe_counter};
 const CACHE_HITS: &str = "media_cache_hits_total";
 const CACHE_MISSES: &str = "media_cache_misses_total";
 const FETCHES: &str = "media_downloaded_total";
-const PROGRAMS: &str = "media_render_programs_total";
+/// Labels `program` and `outcome`: `rendered`, `failed`, or `killed` for taking too long or because nobody waited any more.
+pub(crate) const PROGRAMS: &str = "media_render_programs_total";
 const THUMBNAILS: &str = "media_thumbnails_generated_total";
-const WORKERS: &str = "media_render_workers_total";
+/// Label `event`: `started`, `crashed`, or `killed` for taking too long or because nobody waited any more.
+pub(crate) const WORKERS: &str = "media_render_workers_total";
 
 /// Describes everything to the recorder that is installed.
 pub fn describe_all() {
@@ -33,18 +35,4 @@ pub(crate) fn fetched(error: Option<&'static str>) {
 /// A thumbnail was rendered.
 pub(crate) fn rendered(method: &'static str) {
     counter!(THUMBNAILS, "method" => method).increment(1);
-}
-
-/// Something happened to a process that renders: `started`, `crashed`, or `killed` for taking too long or because nobody
-/// waited any more.
-#[cfg(feature = "workers")]
-pub(crate) fn worker(event: &'static str) {
-    counter!(WORKERS, "event" => event).increment(1);
-}
-
-/// A program has made a picture (`rendered`), has not (`failed`), or was `killed` for taking too long or because nobody
-/// waited any more.
-#[cfg(all(feature = "images", feature = "workers"))]
-pub(crate) fn program(program: &'static str, outcome: &'static str) {
-    counter!(PROGRAMS, "program" => program, "outcome" => outcome).increment(1);
 }

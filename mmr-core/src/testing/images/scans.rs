@@ -29,6 +29,7 @@ pub fn alpha_bmp(width: u32, height: u32) -> Bytes {
 }
 
 /// A BMP header of these numbers, and what follows it: palette and pixels.
+#[expect(clippy::too_many_arguments, reason = "as many as the header has")]
 fn windows_bmp(
     width: i32,
     height: i32,

@@ -11,7 +11,7 @@ use super::still::{self, Format, Header, SourceReader, into_render_error};
 use crate::thumbnail::render::{RenderError, RenderTask};
 use crate::types::Size;
 
-/// TIFF and BigTIFF, of either byte order.
+/// TIFF and `BigTIFF`, of either byte order.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tiff;
 

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use ::metrics::counter;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
@@ -116,14 +117,14 @@ impl Process<'_> {
     /// What it made was of use. If it still runs it is killed.
     pub(super) fn succeeded(mut self) {
         self.over = true;
-        metrics::program(self.name, "rendered");
+        self.count("rendered");
     }
 
     /// It ended without anything of use. Tells the log how.
     pub(super) async fn failed(mut self, why: &str) -> RenderError {
         let status = self.end().await;
         self.over = true;
-        metrics::program(self.name, "failed");
+        self.count("failed");
         let last_words = self.words.text();
         tracing::debug!(program = self.name, ?status, last_words, why, "a program made no picture");
         let last = last_words.lines().next_back().unwrap_or(why);
@@ -147,6 +148,10 @@ impl Process<'_> {
         let _ = tokio::time::timeout(PATIENCE, self.words.rest()).await;
         self.announce_missing();
         status
+    }
+
+    fn count(&self, outcome: &'static str) {
+        counter!(metrics::PROGRAMS, "program" => self.name, "outcome" => outcome).increment(1);
     }
 
     fn announce_missing(&self) {
@@ -177,7 +182,7 @@ fn out_of_time(status: ExitStatus) -> bool {
 impl Drop for Process<'_> {
     fn drop(&mut self) {
         if !self.over {
-            metrics::program(self.name, "killed");
+            self.count("killed");
         }
         self.announce_missing();
         // All that it may have started, where the kernel could not forbid it to.

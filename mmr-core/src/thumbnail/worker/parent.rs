@@ -144,7 +144,7 @@ impl Workers {
 
     async fn launch(&self) -> Result<(Worker, Ready), RenderError> {
         let launched = Worker::start(&self.0.command, self.0.setup).await.map_err(RenderError::Worker)?;
-        metrics::worker("started");
+        count("started");
         Ok(launched)
     }
 
@@ -379,7 +379,7 @@ impl Worker {
         let _ = tokio::time::timeout(PATIENCE, errors.read_to_end(&mut last_words)).await;
         let last_words = String::from_utf8_lossy(&last_words);
         tracing::warn!(%error, status, last_words = last_words.trim_end(), "a render worker crashed");
-        metrics::worker("crashed");
+        count("crashed");
         RenderError::Crashed
     }
 }
@@ -387,7 +387,7 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         if self.busy {
-            metrics::worker("killed");
+            count("killed");
         }
     }
 }
@@ -396,4 +396,8 @@ impl Drop for Worker {
 fn widen(pipe: &ChildStdin) {
     #[cfg(target_os = "linux")]
     let _ = rustix::pipe::fcntl_setpipe_size(pipe, 1024 * 1024);
+}
+
+fn count(event: &'static str) {
+    ::metrics::counter!(metrics::WORKERS, "event" => event).increment(1);
 }

@@ -18,6 +18,8 @@ pub(super) struct CodestreamHeader {
     /// As in EXIF, 1 to 8.
     orientation: u32,
     pub(super) animated: bool,
+    /// Alpha among them.
+    pub(super) extra_channels: u32,
     /// Whether a compressed colour profile follows.
     pub(super) has_profile: bool,
 }
@@ -83,7 +85,13 @@ impl Bits<'_> {
     fn header(&mut self) -> Option<CodestreamHeader> {
         const EXTRA_CHANNELS: Kinds = [(0, 0), (0, 1), (4, 2), (12, 1)];
         let stored = self.size()?;
-        let mut header = CodestreamHeader { stored, orientation: 1, animated: false, has_profile: false };
+        let mut header = CodestreamHeader {
+            stored,
+            orientation: 1,
+            animated: false,
+            extra_channels: 0,
+            has_profile: false,
+        };
         if self.flag()? {
             return Some(header);
         }
@@ -102,7 +110,8 @@ impl Bits<'_> {
         }
         self.depth()?;
         self.flag()?;
-        for _ in 0..self.number(EXTRA_CHANNELS)? {
+        header.extra_channels = self.number(EXTRA_CHANNELS)?;
+        for _ in 0..header.extra_channels {
             self.extra_channel()?;
         }
         self.flag()?;

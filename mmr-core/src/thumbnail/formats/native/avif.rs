@@ -118,8 +118,8 @@ fn decoder_bytes(tile: Size, Stream { sequence, frames }: &Stream) -> u64 {
 /// The power of two by which the picture may be made smaller and still be no smaller than wanted.
 fn shrink(color: &Picture, alpha: Option<&Picture>, wanted: Size) -> u32 {
     let Size { width, height } = color.size;
-    let tiled = |picture: &Picture| (picture.tiles.len() > 1).then_some(picture.tile);
-    let tiles = [tiled(color), alpha.and_then(tiled)];
+    let tile_of = |picture: &Picture| (picture.tiles.len() > 1).then_some(picture.tile);
+    let tiles = [tile_of(color), alpha.and_then(tile_of)];
     (1..=3)
         .take_while(|by| {
             let enough = width >> by >= wanted.width.max(1) && height >> by >= wanted.height.max(1);

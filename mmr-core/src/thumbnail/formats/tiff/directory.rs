@@ -52,7 +52,7 @@ impl Directory {
             tag::ORIENTATION => self.orientation = value.and_then(|value| u8::try_from(value).ok()),
             // Damaged metadata is no reason to refuse a picture.
             tag::ICC => self.icc = file.values(field),
-            tag if DECODED.contains(&tag) => drop(file.values(field).ok_or(OUTSIDE)?),
+            tag if DECODED.contains(&tag) => return file.values(field).map(|_| ()).ok_or(OUTSIDE),
             _ => {}
         }
         Ok(())

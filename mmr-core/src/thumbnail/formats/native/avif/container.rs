@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use image::metadata::Orientation;
 
-use self::boxes::{Boxes, is_name};
+use self::boxes::Boxes;
 use self::meta::{Item, Meta};
 use crate::types::Size;
 
@@ -81,7 +81,7 @@ impl<'a> Brands<'a> {
     fn of(source: &'a [u8]) -> Self {
         let len = source.first_chunk::<4>().map_or(0, |len| u32::from_be_bytes(*len) as usize);
         let body = source.get(8..len.min(source.len())).unwrap_or_default();
-        Self(if is_name(source, 4, b"ftyp") { body } else { &[] })
+        Self(if source.get(4..8) == Some(b"ftyp".as_slice()) { body } else { &[] })
     }
 }
 
@@ -97,7 +97,7 @@ impl<'a> Iterator for Brands<'a> {
 
 /// Reads the container.
 pub(in crate::thumbnail::formats::native) fn parse(source: &[u8]) -> Result<Container, &'static str> {
-    let body = Boxes::of_file(source).find(b"meta").ok_or("file has no metadata")?;
+    let body = Boxes::of_file(source).find(*b"meta").ok_or("file has no metadata")?;
     let meta = Meta::parse(body)?;
     let item = meta.item(meta.primary).ok_or("main picture is missing")?;
     let color = picture(source, &meta, item)?;
@@ -160,9 +160,9 @@ fn grid(source: &[u8], meta: &Meta, item: &Item, size: Size) -> Result<Picture, 
     }
     let tile = tile.ok_or("grid has no tiles")?;
     // Every tile shows: a grid can ask for no more pixels than its picture and a row and column of tiles.
-    let fits = |count: usize, tile: u32, side: u32| {
-        let (count, tile, side) = (count as u64, u64::from(tile), u64::from(side));
-        (count - 1) * tile < side && side <= count * tile && tile <= side
+    let fits = |count: usize, each: u32, whole: u32| {
+        let (count, each, whole) = (count as u64, u64::from(each), u64::from(whole));
+        (count - 1) * each < whole && whole <= count * each && each <= whole
     };
     if fits(columns, tile.width, size.width) && fits(rows, tile.height, size.height) {
         Ok(Picture { size, columns, tile, tiles })

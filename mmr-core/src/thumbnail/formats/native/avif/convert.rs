@@ -48,9 +48,8 @@ impl Planes<'_> {
             self.luma(&mut rows[0], y, shrink);
             let [luma, first, second] = &mut rows;
             if let Chroma::Shared { columns, rows } = self.chroma {
-                let sides = (self.width.div_ceil(1 << columns), self.height.div_ceil(1 << rows));
-                first.gather(self.planes[1], sides, self.bits, y, (shrink, columns), (shrink, rows));
-                second.gather(self.planes[2], sides, self.bits, y, (shrink, columns), (shrink, rows));
+                first.gather(&self.samples(1, (columns, rows)), y, shrink);
+                second.gather(&self.samples(2, (columns, rows)), y, shrink);
             } else {
                 matrix.grey(&luma.samples, &mut green);
                 interleave(out, channels, [&green, &green, &green]);
@@ -81,7 +80,36 @@ impl Planes<'_> {
     }
 
     fn luma(&self, row: &mut Row, y: usize, shrink: u32) {
-        row.gather(self.planes[0], (self.width, self.height), self.bits, y, (shrink, 0), (shrink, 0));
+        row.gather(&self.samples(0, (0, 0)), y, shrink);
+    }
+
+    fn samples(&self, plane: usize, shared: (u32, u32)) -> Samples<'_> {
+        Samples {
+            plane: self.planes[plane],
+            width: self.width.div_ceil(1 << shared.0),
+            height: self.height.div_ceil(1 << shared.1),
+            shared,
+            wide: self.bits > 8,
+        }
+    }
+}
+
+/// A plane, and how to read it.
+struct Samples<'a> {
+    plane: Plane<'a>,
+    width: usize,
+    height: usize,
+    /// How many columns and rows of pixels share a sample, as powers of two.
+    shared: (u32, u32),
+    /// Two bytes each.
+    wide: bool,
+}
+
+impl Samples<'_> {
+    fn row(&self, y: usize) -> &[u8] {
+        let start = y.min(self.height.saturating_sub(1)) * self.plane.stride;
+        let row = self.plane.bytes.get(start..).unwrap_or_default();
+        row.get(..self.width << u32::from(self.wide)).unwrap_or_default()
     }
 }
 
@@ -105,28 +133,15 @@ impl Row {
         Self { samples: vec![0; width], sums: vec![0; width] }
     }
 
-    /// The samples of row `y`. For each direction: the power of two by which pixels are averaged, and the one by which
-    /// they share a sample already.
-    fn gather(
-        &mut self,
-        plane: Plane<'_>,
-        (width, height): (usize, usize),
-        bits: u8,
-        y: usize,
-        (shrink_x, shared_x): (u32, u32),
-        (shrink_y, shared_y): (u32, u32),
-    ) {
-        let wide = bits > 8;
-        let row_at = |y: usize| {
-            let row = plane.bytes.get(y.min(height.saturating_sub(1)) * plane.stride..).unwrap_or_default();
-            row.get(..width << u32::from(wide)).unwrap_or_default()
-        };
+    /// The samples of row `y`, of every `1 << shrink` pixels one.
+    fn gather(&mut self, samples: &Samples<'_>, y: usize, shrink: u32) {
+        let &Samples { height, shared: (shared_x, shared_y), wide, .. } = samples;
         // Rows and columns to average, and how often one is repeated.
-        let down = 1 << shrink_y.saturating_sub(shared_y);
-        let (across, repeat) = (shrink_x.saturating_sub(shared_x), shared_x.saturating_sub(shrink_x));
-        let first = (y << shrink_y) >> shared_y;
+        let down = 1 << shrink.saturating_sub(shared_y);
+        let (across, repeat) = (shrink.saturating_sub(shared_x), shared_x.saturating_sub(shrink));
+        let first = (y << shrink) >> shared_y;
         if (down, across) == (1, 0) {
-            let row = row_at(first);
+            let row = samples.row(first);
             let out = &mut self.samples;
             match (wide, repeat) {
                 (false, 0) => out.iter_mut().zip(row).for_each(|(out, &it)| *out = i16::from(it)),
@@ -147,7 +162,7 @@ impl Row {
         self.sums.fill(0);
         let down = down.min(height.saturating_sub(first)).max(1);
         for y in first..first + down {
-            let row = row_at(y);
+            let row = samples.row(y);
             if wide {
                 let value = |it: &[u8; 2]| u32::from(u16::from_ne_bytes(*it));
                 sum(&mut self.sums, row.as_chunks().0, across, repeat, value);
@@ -172,7 +187,9 @@ fn sum<T>(sums: &mut [u32], row: &[T], across: u32, repeat: u32, value: impl Fn(
         (0, 0) => sums.iter_mut().zip(row).for_each(|(sum, it)| *sum += value(it)),
         (0, _) => {
             for (sums, it) in sums.chunks_mut(2).zip(row) {
-                sums.iter_mut().for_each(|sum| *sum += value(it));
+                for sum in sums {
+                    *sum += value(it);
+                }
             }
         }
         (1, _) => {
@@ -275,7 +292,7 @@ impl Matrix {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
+#[expect(clippy::cast_sign_loss, reason = "clamped to what fits")]
 fn narrow(fixed: i32) -> u8 {
     (fixed >> Matrix::BITS).clamp(0, 255) as u8
 }

@@ -2,11 +2,6 @@
 
 use std::ops::Range;
 
-/// Whether this name stands there.
-pub(super) fn is_name(bytes: &[u8], at: usize, name: &[u8; 4]) -> bool {
-    bytes.get(at..).is_some_and(|rest| rest.starts_with(name))
-}
-
 /// Reads numbers from a part of the source.
 #[derive(Clone, Debug)]
 pub(super) struct Reader<'a> {
@@ -81,8 +76,8 @@ impl<'a> Boxes<'a> {
     }
 
     /// What is in the first box of that name.
-    pub(super) fn find(&self, name: &[u8; 4]) -> Option<Reader<'a>> {
-        self.clone().find_map(|(found, body)| (&found == name).then_some(body))
+    pub(super) fn find(&self, name: [u8; 4]) -> Option<Reader<'a>> {
+        self.clone().find_map(|(found, body)| (found == name).then_some(body))
     }
 }
 

@@ -75,17 +75,17 @@ impl Meta {
         body.version().ok_or(ENDS)?;
         let boxes = Boxes::new(body);
         let find = |name| boxes.find(name);
-        let properties = Boxes::new(find(b"iprp").ok_or("pictures have no properties")?);
+        let properties = Boxes::new(find(*b"iprp").ok_or("pictures have no properties")?);
         let mut meta = Self {
-            primary: primary(find(b"pitm").ok_or("no picture is the main one")?).ok_or(ENDS)?,
-            items: items(find(b"iinf").ok_or("there are no items")?)?,
-            locations: locations(find(b"iloc").ok_or("items are nowhere")?)?,
-            references: find(b"iref").map_or(Ok(Vec::new()), references)?,
+            primary: primary(find(*b"pitm").ok_or("no picture is the main one")?).ok_or(ENDS)?,
+            items: items(find(*b"iinf").ok_or("there are no items")?)?,
+            locations: locations(find(*b"iloc").ok_or("items are nowhere")?)?,
+            references: find(*b"iref").map_or(Ok(Vec::new()), references)?,
             properties: Vec::new(),
             associations: Vec::new(),
-            idat: find(b"idat").map_or(0..0, |body| body.rest()),
+            idat: find(*b"idat").map_or(0..0, |body| body.rest()),
         };
-        let contents = properties.find(b"ipco").ok_or("pictures have no properties")?;
+        let contents = properties.find(*b"ipco").ok_or("pictures have no properties")?;
         for (name, body) in Boxes::new(contents) {
             push(&mut meta.properties, (name, body.rest()), MOST_ITEMS)?;
         }

@@ -44,28 +44,29 @@ fn samples_beyond_the_range_are_the_end_of_it() {
     assert_eq!(colors(Coding { matrix: 6, full_range: false }, 8, [0, 0, 0])[2], 0);
 }
 
-fn gathered(bytes: &[u8], sides: (usize, usize), out: usize, y: usize, shrink: u32, shared: u32) -> Vec<i16> {
+fn gathered(bytes: &[u8], side: usize, out: usize, y: usize, (shrink, shared): (u32, u32)) -> Vec<i16> {
     let mut row = Row::new(out);
-    let plane = Plane { bytes, stride: sides.0 };
-    row.gather(plane, sides, 8, y, (shrink, shared), (shrink, shared));
+    let plane = Plane { bytes, stride: side };
+    let samples = Samples { plane, width: side, height: side, shared: (shared, shared), wide: false };
+    row.gather(&samples, y, shrink);
     row.samples
 }
 
 #[test]
 fn shared_samples_are_repeated() {
-    assert_eq!(gathered(&[1, 2, 3, 4], (2, 2), 3, 0, 0, 1), [1, 1, 2]);
-    assert_eq!(gathered(&[1, 2, 3, 4], (2, 2), 3, 1, 0, 1), [1, 1, 2]);
-    assert_eq!(gathered(&[1, 2, 3, 4], (2, 2), 3, 2, 0, 1), [3, 3, 4]);
+    assert_eq!(gathered(&[1, 2, 3, 4], 2, 3, 0, (0, 1)), [1, 1, 2]);
+    assert_eq!(gathered(&[1, 2, 3, 4], 2, 3, 1, (0, 1)), [1, 1, 2]);
+    assert_eq!(gathered(&[1, 2, 3, 4], 2, 3, 2, (0, 1)), [3, 3, 4]);
 }
 
 #[test]
 fn squares_of_samples_are_averaged_and_the_last_count_more() {
-    assert_eq!(gathered(&[1, 3, 10, 5, 7, 20, 9, 9, 30], (3, 3), 2, 0, 1, 0), [4, 15]);
-    assert_eq!(gathered(&[1, 3, 10, 5, 7, 20, 9, 9, 30], (3, 3), 2, 1, 1, 0), [9, 30]);
-    assert_eq!(gathered(&[1, 3, 10, 5, 7, 20, 9, 9, 30], (3, 3), 1, 0, 2, 0), [13]);
+    assert_eq!(gathered(&[1, 3, 10, 5, 7, 20, 9, 9, 30], 3, 2, 0, (1, 0)), [4, 15]);
+    assert_eq!(gathered(&[1, 3, 10, 5, 7, 20, 9, 9, 30], 3, 2, 1, (1, 0)), [9, 30]);
+    assert_eq!(gathered(&[1, 3, 10, 5, 7, 20, 9, 9, 30], 3, 1, 0, (2, 0)), [13]);
 }
 
 #[test]
 fn what_is_shared_already_is_not_averaged_again() {
-    assert_eq!(gathered(&[1, 2, 3, 4], (2, 2), 2, 1, 1, 1), [3, 4]);
+    assert_eq!(gathered(&[1, 2, 3, 4], 2, 2, 1, (1, 1)), [3, 4]);
 }
