@@ -10,6 +10,7 @@ mod sound;
 mod vorbis;
 
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::panic;
 use std::time::Duration;
 
 use symphonia::core::errors::Error;
@@ -77,11 +78,12 @@ impl Format for Audio {
     }
 }
 
-/// How long an audio file plays, by its headers. `None` where it is of no known format or does not say.
+/// How long an audio file plays, by its headers. `None` where it is of no known format, does not say, or makes its reader
+/// panic.
 pub(in crate::thumbnail) fn duration(source: &[u8]) -> Option<Duration> {
     let kind = Kind::of(source)?;
-    let reader = read(kind, Box::new(Cursor::new(source))).ok()?;
-    sound::duration(&*reader)
+    let look = || sound::duration(&*read(kind, Box::new(Cursor::new(source))).ok()?);
+    panic::catch_unwind(look).ok().flatten()
 }
 
 /// Reads the headers. Only the format that was recognised is tried, with the tags that come in front and at the end of

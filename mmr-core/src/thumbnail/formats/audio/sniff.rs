@@ -14,7 +14,9 @@ impl Kind {
     pub(super) fn of(source: &[u8]) -> Option<Self> {
         match *source {
             [b'f', b'L', b'a', b'C', ..] => Some(Self::Flac),
-            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'A', b'V', b'E', ..] => Some(Self::Wav),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'A', b'V', b'E', ..] => {
+                has_few_channels(source).then_some(Self::Wav)
+            }
             // Other brands are of videos, and of pictures.
             [_, _, _, _, b'f', b't', b'y', b'p', b'M', b'4', b'A' | b'B', b' ', ..] => Some(Self::Mp4),
             [b'O', b'g', b'g', b'S', ..] => is_audio_page(source).then_some(Self::Ogg),
@@ -34,6 +36,14 @@ impl Kind {
             Self::Mp4 => "audio/mp4",
         }
     }
+}
+
+/// Whether a WAV file has no more channels than its reader can multiply with.
+fn has_few_channels(source: &[u8]) -> bool {
+    const LOOK: usize = 64 * 1024;
+    let head = source.get(..LOOK).unwrap_or(source);
+    // The name of the chunk, its length, the codec, and the low and high byte of the number.
+    !head.windows(12).any(|window| matches!(window, [b'f', b'm', b't', b' ', .., (1..)]))
 }
 
 /// Whether the first packet of the first page belongs to a known stream of sound.

@@ -15,7 +15,7 @@ pub(super) struct Cost {
 }
 
 /// Some seconds.
-const MAX_PIXELS: f64 = 2e9;
+const MAX_PIXELS: f64 = 1e9;
 /// What a segment of a path takes, in pixels.
 const SEGMENT: f64 = 64.0;
 const CHANNELS: f64 = 4.0;
@@ -105,7 +105,7 @@ impl Canvas {
         if let Some(mask) = group.mask() {
             cost = cost.then(self.mask(mask, layer, transform, spent));
         }
-        cost.plus(layer * 4.0, layer * CHANNELS)
+        cost.plus(layer * 12.0, layer * CHANNELS)
     }
 
     fn clip(&self, clip: &ClipPath, layer: f64, transform: Transform, spent: &mut f64) -> Cost {
@@ -136,10 +136,12 @@ impl Canvas {
         let mut cost = Cost { pixels: segments, memory: 0.0 };
         if let Some(fill) = path.fill() {
             let area = self.shown(path.bounding_box(), transform);
+            let area = area * blended(fill.opacity().get());
             cost = cost.then(self.paint(fill.paint(), area, transform, spent));
         }
         if let Some(stroke) = path.stroke() {
             let area = self.shown(path.stroke_bounding_box(), transform);
+            let area = area * blended(stroke.opacity().get());
             cost = cost.then(self.paint(stroke.paint(), area, transform, spent));
             cost = cost.then(dashes(path, stroke));
         }
@@ -149,7 +151,7 @@ impl Canvas {
     fn paint(&self, paint: &Paint, area: f64, transform: Transform, spent: &mut f64) -> Cost {
         match paint {
             Paint::Color(_) => Cost { pixels: area, memory: 0.0 },
-            Paint::LinearGradient(_) | Paint::RadialGradient(_) => Cost { pixels: area * 4.0, memory: 0.0 },
+            Paint::LinearGradient(_) | Paint::RadialGradient(_) => Cost { pixels: area * 12.0, memory: 0.0 },
             Paint::Pattern(pattern) => {
                 let (x, y) = transform.pre_concat(pattern.transform()).get_scale();
                 let rect = pattern.rect();
@@ -159,6 +161,11 @@ impl Canvas {
             }
         }
     }
+}
+
+/// What is mixed with the pixels below takes longer.
+fn blended(opacity: f32) -> f64 {
+    if opacity < 1.0 { 8.0 } else { 1.0 }
 }
 
 fn count(number: usize) -> f64 {

@@ -228,12 +228,12 @@ impl<'a, 'input> Expansion<'a, 'input> {
             return Err(RenderError::Unsupported("drawing refers to itself".to_owned()));
         }
         self.open.push(key);
-        // A letter becomes an outline.
+        // A letter becomes an outline, and its text is laid out as one.
         let letters = node.text().filter(|_| node.is_text()).map_or(0, |text| text.trim().len() as u64);
         let in_text = node.parent_element().is_some_and(|parent| {
             matches!(parent.tag_name().name(), "text" | "tspan" | "textPath" | "tref" | "a")
         });
-        let mut extent = Extent { nodes: 1 + if in_text { letters / 2 } else { 0 }, depth: 0 };
+        let mut extent = Extent { nodes: 1 + if in_text { 5 * letters } else { 0 }, depth: 0 };
         for child in node.children() {
             let of_child = self.of(child)?;
             extent.nodes = extent.nodes.saturating_add(of_child.nodes);
