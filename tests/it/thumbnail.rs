@@ -275,5 +275,5 @@ async fn a_thumbnail_expires_and_is_made_again_for_whoever_asks() {
 }
 
 async fn thumbnails(server: &TestServer, source: ContentHash) -> usize {
-    server.store.thumbnails_of(&source, 10).await.unwrap().len()
+    server.store.thumbnails_of(&source, 10).await.expect("the store answers").len()
 }

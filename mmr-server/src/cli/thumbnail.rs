@@ -126,6 +126,10 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if options.output.is_none() && io::stdout().is_terminal() {
         bail!("the standard output is a terminal; name a file with --output, or redirect it");
     }
+    // What a worker that crashed has said.
+    let log =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).without_time().with_target(false);
+    log.with_ansi(false).with_writer(io::stderr).init();
     let begin = Instant::now();
     let source = match read(options)? {
         Ok(source) => source,
