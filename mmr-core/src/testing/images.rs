@@ -17,7 +17,7 @@ use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 pub use self::animations::{
     ApngKind, Dispose, Part, clip, color, endless_gif, moving_gif, moving_lossy_webp, moving_png,
-    moving_webp, pixels,
+    moving_webp, moving_webp_turned, pixels,
 };
 use self::containers::{exif, icc, riff_chunk, webp};
 pub use self::png::{

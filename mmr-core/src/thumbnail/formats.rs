@@ -34,6 +34,16 @@ pub fn native_renderers() -> Vec<Arc<dyn Renderer>> {
     all
 }
 
+/// Every format that this build writes animations into.
+#[cfg(all(test, feature = "images"))]
+fn animation_outputs() -> Vec<(animated::NewOutput, &'static str)> {
+    vec![
+        (animated::Apng::new, "image/apng"),
+        #[cfg(feature = "native")]
+        (webp_animation::WebPAnimation::new, "image/webp"),
+    ]
+}
+
 #[cfg(feature = "images")]
 fn pictures() -> Vec<Box<dyn still::Format>> {
     let all: &[fn() -> Box<dyn still::Format>] = &[

@@ -8,7 +8,7 @@ mod canvas;
 mod changes;
 mod from_gif;
 mod from_png;
-mod from_webp;
+pub(super) mod from_webp;
 mod to_apng;
 
 use std::sync::Arc;
@@ -27,11 +27,12 @@ use crate::types::Size;
 /// Frames of the longest animation that stays one.
 const MOST_FRAMES: u64 = 1000;
 
-/// Pixels that may be drawn for an animation, all frames together.
-const DRAWN_PIXELS: u64 = 400_000_000;
+/// Pixels that may be drawn for an animation, those of the canvas and of the frame for each: some ten seconds' worth for the
+/// slowest format.
+const DRAWN_PIXELS: u64 = 300_000_000;
 
-/// Pixels that all animated thumbnails of one source may have together. Encoding takes longest of all.
-const OUTPUT_PIXELS: u64 = 48_000_000;
+/// Pixels that all animated thumbnails of one source may have together: five seconds' worth.
+const OUTPUT_PIXELS: u64 = 40_000_000;
 
 /// Bytes of the largest animated thumbnail.
 const OUTPUT_BYTES: u64 = 16 * 1024 * 1024;
