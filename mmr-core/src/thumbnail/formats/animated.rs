@@ -45,7 +45,10 @@ const DRAWING_BYTES: u64 = 192 * 1024 * 1024;
 const STILL_FRAME_PIXELS: u64 = 64_000_000;
 
 /// Bytes of a pixel: all frames are RGBA.
-pub(super) const CHANNELS: u64 = 4;
+const PIXEL_BYTES: usize = 4;
+
+/// The same, where bytes are counted.
+pub(super) const CHANNELS: u64 = PIXEL_BYTES as u64;
 
 /// Milliseconds up to which browsers take a delay for none given, and show the frame for [`USUAL_DELAY`].
 const NO_DELAY: u32 = 10;
@@ -164,33 +167,39 @@ pub(super) type NewOutput = fn(OutputHeader) -> Result<Box<dyn Output>, RenderEr
 /// Brings RGBA pixels of the canvas to the size of a thumbnail.
 pub(super) type Resize<'a> = &'a dyn Fn(Vec<u8>, &Placement) -> Result<Vec<u8>, RenderError>;
 
+/// How thumbnails are made of frames.
+pub(super) struct Making<'a> {
+    /// The colour profile to embed.
+    pub(super) icc: Option<&'a [u8]>,
+    pub(super) new: NewOutput,
+    pub(super) resize: Resize<'a>,
+}
+
 /// Makes a thumbnail for each placement; `None` for one that had better be still. Damage after the first frame ends the
 /// animation there.
 pub(super) fn render(
     animation: &Animation,
     placements: &[Placement],
-    icc: Option<&[u8]>,
-    new: NewOutput,
-    resize: Resize<'_>,
+    making: &Making<'_>,
     cancelled: &Cancelled,
 ) -> Result<Vec<Option<Rendered>>, RenderError> {
     let header = |size| OutputHeader {
         size,
         frames: u32::try_from(animation.frames).unwrap_or(u32::MAX),
         plays: animation.plays,
-        icc: icc.map(<[u8]>::to_vec),
+        icc: making.icc.map(<[u8]>::to_vec),
     };
     let mut tracks = Vec::with_capacity(placements.len());
     for placement in placements {
         let size = placement.size;
-        tracks.push(Track { placement, changes: Some(Changes::new(new(header(size))?, size)) });
+        tracks.push(Track { placement, changes: Some(Changes::new((making.new)(header(size))?, size)) });
     }
     for (number, frame) in (0..animation.frames).zip((animation.open)()?) {
         if cancelled.get() {
             return Err(RenderError::Deadline);
         }
         match frame {
-            Ok(frame) => add(&mut tracks, &frame, resize)?,
+            Ok(frame) => add(&mut tracks, &frame, making.resize)?,
             Err(error) if number == 0 => return Err(error),
             Err(_) => break,
         }

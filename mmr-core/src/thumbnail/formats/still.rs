@@ -16,7 +16,7 @@ use image::ImageError;
 use image::metadata::Orientation;
 
 pub(super) use self::{gif::Gif, jpeg::Jpeg, png::Png, source::SourceReader, steps::Pixels, webp::WebP};
-use super::animated::{self, Animation, NewOutput, OutputRoom};
+use super::animated::{self, Animation, Making, NewOutput, OutputRoom};
 use crate::policy::ThumbnailPolicy;
 use crate::thumbnail::geometry::{self, Placement};
 use crate::thumbnail::render::{Cancelled, Prepared, RenderError, RenderTask, Rendered, Renderer, Work};
@@ -212,7 +212,8 @@ fn without_still(
             };
             let icc =
                 header.icc.as_deref().filter(|icc| steps::profile_fits_layout(icc, steps::Layout::Rgba));
-            animated::render(animation, &moving, icc, new_animation, &resize, cancelled)?
+            let making = Making { icc, new: new_animation, resize: &resize };
+            animated::render(animation, &moving, &making, cancelled)?
         }
         _ => Vec::new(),
     }

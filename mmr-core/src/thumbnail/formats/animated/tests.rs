@@ -274,7 +274,9 @@ fn a_change_of_one_pixel_costs_little() {
         let len = |frames: &[&Vec<u8>]| {
             let header = OutputHeader { size, frames: 9, plays: 0, icc: None };
             let mut changes = Changes::new(new(header).unwrap(), size);
-            frames.iter().for_each(|frame| changes.add((*frame).clone(), 50).unwrap());
+            for frame in frames {
+                changes.add((*frame).clone(), 50).unwrap();
+            }
             changes.finish().unwrap().unwrap().0.len()
         };
         let (short, long) = (len(&[&clip, &dotted]), len(&[&clip, &dotted, &clip, &dotted, &clip]));

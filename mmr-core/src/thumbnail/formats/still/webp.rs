@@ -27,20 +27,17 @@ impl Format for WebP {
 
 fn open(task: &RenderTask) -> Result<Header, RenderError> {
     let outline = Outline::of(&task.source);
-    let (size, animation, decode) = match outline.moving_canvas {
-        // The decoder would refuse all of a file that is cut in the header of a frame.
-        Some(size) => {
-            let animation = animation(task, &outline, size);
-            let index = animation.still_frame(task.policy.still_frame);
-            let decode = animated_still(animation.clone(), index, size, task);
-            (size, Some(animation), decode)
-        }
-        None => {
-            let decoder = WebPDecoder::new(SourceReader::new(task)).map_err(into_render_error)?;
-            let (width, height) = decoder.dimensions();
-            let decode: Decode = Box::new(move |_| steps::decode(decoder));
-            (Size::new(width, height), None, decode)
-        }
+    // The decoder would refuse all of an animation that is cut in the header of a frame.
+    let (size, animation, decode) = if let Some(size) = outline.moving_canvas {
+        let animation = animation(task, &outline, size);
+        let index = animation.still_frame(task.policy.still_frame);
+        let decode = animated_still(animation.clone(), index, size, task);
+        (size, Some(animation), decode)
+    } else {
+        let decoder = WebPDecoder::new(SourceReader::new(task)).map_err(into_render_error)?;
+        let (width, height) = decoder.dimensions();
+        let decode: Decode = Box::new(move |_| steps::decode(decoder));
+        (Size::new(width, height), None, decode)
     };
     let pixels = size.area().max(outline.largest_frame);
     // Read here and not by the decoder, which would believe the declared length of these chunks.
