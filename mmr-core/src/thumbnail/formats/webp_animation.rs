@@ -120,3 +120,42 @@ fn three_bytes(number: u32) -> [u8; 3] {
 fn less_one(side: u32) -> [u8; 3] {
     three_bytes(side.saturating_sub(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::images::color;
+
+    /// A patch of one colour.
+    fn patch((left, top): (u32, u32), size: Size, letter: u8, delay: u32) -> Patch {
+        let rgba = vec![color(letter); usize::try_from(size.area()).unwrap()].concat();
+        Patch { rect: Rect { left, top, size }, rgba, over: false, delay }
+    }
+
+    #[test]
+    fn libwebp_reads_what_is_written_here() {
+        let (whole, part) = (Size::new(17, 16), Size::new(5, 7));
+        let header = OutputHeader { size: whole, frames: 3, plays: 4, icc: Some(vec![1, 2, 3]) };
+        let mut file = WebPAnimation::new(header).unwrap();
+        for patch in [
+            patch((0, 0), whole, b'R', 40),
+            patch((6, 8), part, b'.', 70),
+            patch((6, 8), part, b'B', 0xFF_FFFF),
+        ] {
+            file.add(&patch).unwrap();
+        }
+        let file = file.finish().unwrap();
+        let read = webp::AnimDecoder::new(&file).decode().unwrap();
+        assert_eq!((read.len(), read.loop_count), (3, 4));
+        let frames: Vec<_> = (0..3).map(|index| read.get_frame(index).unwrap()).collect();
+        // libwebp tells when a frame ends.
+        let ends: Vec<_> = frames.iter().map(webp::AnimFrame::get_time_ms).collect();
+        assert_eq!(ends, [40, 110, 110 + 0xFF_FFFF]);
+        let blue = |frame: &webp::AnimFrame<'_>| {
+            let pixel = (11 * 17 + 8) * 4;
+            let [r, _, b, a] = <[u8; 4]>::try_from(&frame.get_image()[pixel..pixel + 4]).unwrap();
+            (a, b > r)
+        };
+        assert_eq!(frames.iter().map(blue).collect::<Vec<_>>(), [(255, false), (0, false), (255, true)]);
+    }
+}
