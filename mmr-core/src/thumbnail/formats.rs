@@ -55,7 +55,8 @@ fn pictures() -> Vec<Box<dyn still::Format>> {
     all.iter().map(|new| new()).collect()
 }
 
-#[cfg(all(test, feature = "native"))]
+#[cfg(test)]
+#[cfg(feature = "native")]
 mod tests {
     use super::*;
     use crate::testing::images;
