@@ -26,7 +26,7 @@ use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 pub use self::animations::{
     ApngKind, Dispose, Part, clip, color, endless_gif, moving_gif, moving_lossy_webp, moving_png,
-    moving_webp, pixels,
+    moving_webp, moving_webp_turned, pixels,
 };
 pub use self::audio::{aac, alac, flac, mp3, mp3_with_cover, opus, vorbis, wav, wav_with};
 pub use self::avif::{Av1, Avif};

@@ -62,6 +62,16 @@ pub fn native_renderers() -> Vec<Arc<dyn Renderer>> {
     ))]
 }
 
+/// Every format that this build writes animations into.
+#[cfg(all(test, feature = "images"))]
+fn animation_outputs() -> Vec<(animated::NewOutput, &'static str)> {
+    vec![
+        (animated::Apng::new, "image/apng"),
+        #[cfg(feature = "native")]
+        (webp_animation::WebPAnimation::new, "image/webp"),
+    ]
+}
+
 #[cfg(feature = "images")]
 fn pictures() -> Vec<Box<dyn still::Format>> {
     let all: &[fn() -> Box<dyn still::Format>] = &[
@@ -91,4 +101,36 @@ fn sets() -> Vec<Vec<Arc<dyn Renderer>>> {
         #[cfg(feature = "native")]
         native_renderers(),
     ]
+}
+
+#[cfg(test)]
+#[cfg(feature = "native")]
+mod tests {
+    use super::*;
+    use crate::testing::images;
+    use crate::thumbnail::render::{Cancelled, Prepared, RenderTask, Rendered};
+    use crate::types::{Method, ThumbnailSpec, Variant};
+
+    fn content_type_of_an_animation(renderers: &[Arc<dyn Renderer>]) -> &'static str {
+        let spec = ThumbnailSpec { width: 8, height: 8, method: Method::Scale, variant: Variant::Animated };
+        let task = RenderTask {
+            source: images::animated_gif(16, 16, 3),
+            specs: vec![spec],
+            policy: Arc::default(),
+            cancelled: Cancelled::default(),
+        };
+        match renderers.iter().find_map(|renderer| renderer.prepare(&task)) {
+            Some(Ok(Prepared::Work(work))) => match (work.run)().unwrap().remove(0) {
+                Rendered::Image { content_type, .. } => content_type,
+                original @ Rendered::Original { .. } => panic!("{original:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn animations_are_webp_in_a_worker_and_png_elsewhere() {
+        assert_eq!(content_type_of_an_animation(&native_renderers()), "image/webp");
+        assert_eq!(content_type_of_an_animation(&renderers()), "image/apng");
+    }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use image::ExtendedColorType;
 
 use super::containers::{
-    PNG_SIGNATURE, PngColor, png_chunk, png_data, png_header, riff_chunk, webp, zlib_stored,
+    PNG_SIGNATURE, PngColor, exif, png_chunk, png_data, png_header, riff_chunk, webp, zlib_stored,
 };
 use super::{lossless, lossy_webp, picture_chunk};
 
@@ -217,6 +217,18 @@ pub fn moving_webp(width: u32, height: u32, plays: u16, parts: &[Part]) -> Bytes
         webp_frame(part, (width, height), &picture)
     });
     webp_file(width, height, plays, frames)
+}
+
+/// The same, played for ever, with the EXIF `orientation`.
+#[must_use]
+pub fn moving_webp_turned(width: u32, height: u32, orientation: u8, parts: &[Part]) -> Bytes {
+    const EXIF: u8 = 0x08;
+    let mut file = moving_webp(width, height, 0, parts).to_vec();
+    file[20] |= EXIF;
+    file.extend(riff_chunk("EXIF", &exif(orientation)));
+    let len = u32::try_from(file.len() - 8).expect("a fixture is small");
+    file[4..8].copy_from_slice(&len.to_le_bytes());
+    file.into()
 }
 
 /// An animated WebP whose frames are lossy and opaque, as that of [`lossy_webp`], each at its own place; rows of `parts` do

@@ -8,7 +8,7 @@ mod canvas;
 mod changes;
 mod from_gif;
 mod from_png;
-mod from_webp;
+pub(super) mod from_webp;
 mod to_apng;
 
 use std::sync::Arc;
@@ -27,11 +27,12 @@ use crate::types::Size;
 /// Frames of the longest animation that stays one.
 const MOST_FRAMES: u64 = 1000;
 
-/// Pixels that may be drawn for an animation, all frames together.
-const DRAWN_PIXELS: u64 = 400_000_000;
+/// Pixels that may be drawn for an animation, those of the canvas and of the frame for each: some ten seconds' worth for the
+/// slowest format.
+const DRAWN_PIXELS: u64 = 300_000_000;
 
-/// Pixels that all animated thumbnails of one source may have together. Encoding takes longest of all.
-const OUTPUT_PIXELS: u64 = 48_000_000;
+/// Pixels that all animated thumbnails of one source may have together: five seconds' worth.
+const OUTPUT_PIXELS: u64 = 40_000_000;
 
 /// Bytes of the largest animated thumbnail.
 const OUTPUT_BYTES: u64 = 16 * 1024 * 1024;
@@ -44,7 +45,10 @@ const DRAWING_BYTES: u64 = 192 * 1024 * 1024;
 const STILL_FRAME_PIXELS: u64 = 64_000_000;
 
 /// Bytes of a pixel: all frames are RGBA.
-pub(super) const CHANNELS: u64 = 4;
+const PIXEL_BYTES: usize = 4;
+
+/// The same, where bytes are counted.
+pub(super) const CHANNELS: u64 = PIXEL_BYTES as u64;
 
 /// Milliseconds up to which browsers take a delay for none given, and show the frame for [`USUAL_DELAY`].
 const NO_DELAY: u32 = 10;
@@ -153,8 +157,6 @@ pub(super) struct OutputHeader {
     pub(super) frames: u32,
     /// How often it is to be played; 0 for ever.
     pub(super) plays: u32,
-    /// Embedded colour profile, as it is.
-    pub(super) icc: Option<Vec<u8>>,
 }
 
 /// Opens a file of the format in which this build writes animations.
@@ -176,7 +178,6 @@ pub(super) fn render(
         size,
         frames: u32::try_from(animation.frames).unwrap_or(u32::MAX),
         plays: animation.plays,
-        icc: None,
     };
     let mut tracks = Vec::with_capacity(placements.len());
     for placement in placements {

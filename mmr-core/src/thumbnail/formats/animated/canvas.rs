@@ -1,6 +1,6 @@
 //! What frames are drawn on: blending and disposal, as APNG and WebP have them.
 
-use super::CHANNELS;
+use super::{CHANNELS, PIXEL_BYTES};
 use crate::thumbnail::geometry::Rect;
 use crate::thumbnail::render::RenderError;
 use crate::types::Size;
@@ -79,7 +79,7 @@ impl Canvas {
                 })),
             )),
         };
-        let row_bytes = rect.size.width as usize * CHANNELS as usize;
+        let row_bytes = rect.size.width as usize * PIXEL_BYTES;
         for (below, above) in self.rows(rect).zip(frame.chunks_exact(row_bytes)) {
             match blend {
                 Blend::Source => below.copy_from_slice(above),
@@ -94,7 +94,7 @@ impl Canvas {
             None => {}
             Some((rect, None)) => self.rows(rect).for_each(|row| row.fill(0)),
             Some((rect, Some(saved))) => {
-                let row_bytes = rect.size.width as usize * CHANNELS as usize;
+                let row_bytes = rect.size.width as usize * PIXEL_BYTES;
                 for (row, saved) in self.rows(rect).zip(saved.chunks_exact(row_bytes)) {
                     row.copy_from_slice(saved);
                 }
@@ -104,10 +104,9 @@ impl Canvas {
 
     /// The rows of a rectangle that lies inside.
     fn rows(&mut self, rect: Rect) -> impl Iterator<Item = &mut [u8]> {
-        let channels = CHANNELS as usize;
-        let (start, len) = (rect.left as usize * channels, rect.size.width as usize * channels);
+        let (start, len) = (rect.left as usize * PIXEL_BYTES, rect.size.width as usize * PIXEL_BYTES);
         self.rgba
-            .chunks_exact_mut(self.size.width as usize * channels)
+            .chunks_exact_mut(self.size.width as usize * PIXEL_BYTES)
             .skip(rect.top as usize)
             .take(rect.size.height as usize)
             .filter_map(move |row| row.get_mut(start..start + len))

@@ -1,10 +1,9 @@
 //! What changes from one frame of a thumbnail to the next: only that is encoded.
 
+use super::PIXEL_BYTES;
 use crate::thumbnail::geometry::Rect;
 use crate::thumbnail::render::RenderError;
 use crate::types::Size;
-
-const CHANNELS: usize = super::CHANNELS as usize;
 
 /// Pixels to put on the frame before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,14 +109,14 @@ const fn whole(size: Size) -> Rect {
 
 /// The smallest patch: the first pixel as it is.
 fn unchanged(rgba: &[u8], delay: u32) -> Patch {
-    let pixel = rgba.get(..CHANNELS).unwrap_or_default().to_vec();
+    let pixel = rgba.get(..PIXEL_BYTES).unwrap_or_default().to_vec();
     Patch { rect: whole(Size::new(1, 1)), rgba: pixel, over: false, delay }
 }
 
 /// What has to be put on `before` to get `after`, both of `size`.
 fn difference(before: &[u8], after: &[u8], size: Size, form: OutputForm) -> Option<(Rect, Vec<u8>, bool)> {
     let rect = changed_rect(before, after, size, form.grid)?;
-    let mut rgba = Vec::with_capacity(rect.size.width as usize * rect.size.height as usize * CHANNELS);
+    let mut rgba = Vec::with_capacity(rect.size.width as usize * rect.size.height as usize * PIXEL_BYTES);
     for row in rows(after, rect, size) {
         rgba.extend_from_slice(row);
     }
@@ -127,7 +126,7 @@ fn difference(before: &[u8], after: &[u8], size: Size, form: OutputForm) -> Opti
 
 /// The smallest rectangle with everything that differs, its corner on the grid.
 fn changed_rect(before: &[u8], after: &[u8], size: Size, grid: u32) -> Option<Rect> {
-    let row_bytes = size.width as usize * CHANNELS;
+    let row_bytes = size.width as usize * PIXEL_BYTES;
     let (mut top, mut bottom) = (None, 0);
     let (mut left, mut right) = (usize::MAX, 0);
     for (y, (old, new)) in before.chunks_exact(row_bytes).zip(after.chunks_exact(row_bytes)).enumerate() {
@@ -137,20 +136,20 @@ fn changed_rect(before: &[u8], after: &[u8], size: Size, grid: u32) -> Option<Re
         top = top.or(Some(y));
         bottom = y;
         let differs = |(old, new): (&[u8], &[u8])| old != new;
-        let pixels = || old.chunks_exact(CHANNELS).zip(new.chunks_exact(CHANNELS));
+        let pixels = || old.chunks_exact(PIXEL_BYTES).zip(new.chunks_exact(PIXEL_BYTES));
         left = pixels().position(differs).unwrap_or(left).min(left);
         right = pixels().rposition(differs).unwrap_or(right).max(right);
     }
-    let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
-    let (top, bottom, left, right) = (side(top?), side(bottom), side(left), side(right));
+    let number = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+    let (top, bottom, left, right) = (number(top?), number(bottom), number(left), number(right));
     let (left, top) = (left - left % grid, top - top % grid);
     Some(Rect { left, top, size: Size::new(right - left + 1, bottom - top + 1) })
 }
 
 /// The rows of `rect` in a picture of `size`.
 fn rows(rgba: &[u8], rect: Rect, size: Size) -> impl Iterator<Item = &[u8]> {
-    let (start, len) = (rect.left as usize * CHANNELS, rect.size.width as usize * CHANNELS);
-    rgba.chunks_exact(size.width as usize * CHANNELS)
+    let (start, len) = (rect.left as usize * PIXEL_BYTES, rect.size.width as usize * PIXEL_BYTES);
+    rgba.chunks_exact(size.width as usize * PIXEL_BYTES)
         .skip(rect.top as usize)
         .take(rect.size.height as usize)
         .map(move |row| row.get(start..start + len).unwrap_or_default())
@@ -159,14 +158,14 @@ fn rows(rgba: &[u8], rect: Rect, size: Size) -> impl Iterator<Item = &[u8]> {
 /// Makes unchanged pixels of a patch transparent, which compresses better. Only where every changed one is opaque: others
 /// cannot replace what lies below them.
 fn leave_unchanged(before: &[u8], patch: &mut [u8], rect: Rect, size: Size) -> bool {
-    let row_bytes = rect.size.width as usize * CHANNELS;
+    let row_bytes = rect.size.width as usize * PIXEL_BYTES;
     let replaces = rows(before, rect, size).zip(patch.chunks_exact(row_bytes)).all(|(old, new)| {
-        let mut pixels = old.chunks_exact(CHANNELS).zip(new.chunks_exact(CHANNELS));
+        let mut pixels = old.chunks_exact(PIXEL_BYTES).zip(new.chunks_exact(PIXEL_BYTES));
         pixels.all(|(old, new)| old == new || new.last() == Some(&u8::MAX))
     });
     if replaces {
         for (old, new) in rows(before, rect, size).zip(patch.chunks_exact_mut(row_bytes)) {
-            let pixels = old.chunks_exact(CHANNELS).zip(new.chunks_exact_mut(CHANNELS));
+            let pixels = old.chunks_exact(PIXEL_BYTES).zip(new.chunks_exact_mut(PIXEL_BYTES));
             pixels.filter(|(old, new)| old == new).for_each(|(_, new)| new.fill(0));
         }
     }
@@ -182,11 +181,11 @@ mod tests {
     /// Draws patches as a browser would.
     fn put(on: &mut [u8], (rect, rgba, over): &(Rect, Vec<u8>, bool), size: Size) {
         let width = rect.size.width as usize;
-        for (index, pixel) in rgba.chunks_exact(CHANNELS).enumerate() {
+        for (index, pixel) in rgba.chunks_exact(PIXEL_BYTES).enumerate() {
             let (x, y) = (rect.left as usize + index % width, rect.top as usize + index / width);
-            let at = (y * size.width as usize + x) * CHANNELS;
+            let at = (y * size.width as usize + x) * PIXEL_BYTES;
             if !over || pixel[3] == 255 {
-                on[at..at + CHANNELS].copy_from_slice(pixel);
+                on[at..at + PIXEL_BYTES].copy_from_slice(pixel);
             } else {
                 assert_eq!(pixel[3], 0, "what is half transparent cannot be put over");
             }
@@ -221,16 +220,13 @@ mod tests {
             (size, before, after) in two_pictures(), grid in 1_u32..=2, over: bool,
         ) {
             let mut shown = before.clone();
-            match difference(&before, &after, size, form(grid, over)) {
-                Some(patch) => {
-                    let rect = patch.0;
-                    prop_assert_eq!((rect.left % grid, rect.top % grid), (0, 0));
-                    prop_assert!(rect.left + rect.size.width <= size.width);
-                    prop_assert!(rect.top + rect.size.height <= size.height);
-                    prop_assert!(!patch.2 || over);
-                    put(&mut shown, &patch, size);
-                }
-                None => prop_assert_eq!(&before, &after),
+            if let Some(patch) = difference(&before, &after, size, form(grid, over)) {
+                let rect = patch.0;
+                prop_assert_eq!((rect.left % grid, rect.top % grid), (0, 0));
+                prop_assert!(rect.left + rect.size.width <= size.width);
+                prop_assert!(rect.top + rect.size.height <= size.height);
+                prop_assert!(!patch.2 || over);
+                put(&mut shown, &patch, size);
             }
             prop_assert_eq!(shown, after);
         }

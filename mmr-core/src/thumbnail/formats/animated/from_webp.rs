@@ -128,16 +128,16 @@ fn picture_of(mut chunks: Bytes, Size { width, height }: Size) -> Result<Bytes, 
     Err(RenderError::decode("frame has no picture"))
 }
 
-struct Chunk {
-    name: [u8; 4],
+pub(in crate::thumbnail::formats) struct Chunk {
+    pub(in crate::thumbnail::formats) name: [u8; 4],
     /// As much of it as there is.
-    data: Bytes,
+    pub(in crate::thumbnail::formats) data: Bytes,
     /// Whether that is all.
     whole: bool,
 }
 
 /// The first chunk of a RIFF container.
-fn take_chunk(rest: &mut Bytes) -> Option<Chunk> {
+pub(in crate::thumbnail::formats) fn take_chunk(rest: &mut Bytes) -> Option<Chunk> {
     let name = *rest.first_chunk::<4>()?;
     let len = u32::from_le_bytes(*rest.get(4..8)?.first_chunk()?) as usize;
     rest.advance(8);
@@ -148,7 +148,7 @@ fn take_chunk(rest: &mut Bytes) -> Option<Chunk> {
 }
 
 /// Adds a chunk to a RIFF container.
-fn put_chunk(file: &mut Vec<u8>, name: [u8; 4], data: &[u8]) {
+pub(in crate::thumbnail::formats) fn put_chunk(file: &mut Vec<u8>, name: [u8; 4], data: &[u8]) {
     file.extend(name);
     file.extend(u32::try_from(data.len()).unwrap_or(u32::MAX).to_le_bytes());
     file.extend_from_slice(data);

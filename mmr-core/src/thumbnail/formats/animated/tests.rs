@@ -11,13 +11,10 @@ use super::*;
 use crate::testing::images::{self, ApngKind, Dispose, Part};
 use crate::thumbnail::ThumbnailPolicy;
 use crate::thumbnail::formats::still::{StillImages, Writers};
-use crate::thumbnail::formats::webp_animation::WebPAnimation;
-use crate::thumbnail::formats::{SAFE, pictures};
+use crate::thumbnail::formats::{SAFE, animation_outputs, pictures};
 use crate::thumbnail::geometry::Rect;
 use crate::thumbnail::render::{Prepared, RenderTask, Renderer};
 use crate::types::{Method, ThumbnailSpec, Variant};
-
-const OUTPUTS: [(NewOutput, &str); 2] = [(Apng::new, "image/apng"), (WebPAnimation::new, "image/webp")];
 
 fn spec(side: u32, variant: Variant) -> ThumbnailSpec {
     ThumbnailSpec { width: side, height: side, method: Method::Scale, variant }
@@ -221,7 +218,7 @@ fn frames_outside_of_the_canvas_end_the_animation() {
 
 /// Frames written as changes, and read by somebody else. Those like the one before are left out.
 fn written(frames: &[Vec<u8>], size: Size, new: NewOutput) -> Option<Vec<RgbaImage>> {
-    let header = OutputHeader { size, frames: u32::try_from(frames.len()).unwrap(), plays: 0, icc: None };
+    let header = OutputHeader { size, frames: u32::try_from(frames.len()).unwrap(), plays: 0 };
     let mut changes = Changes::new(new(header).unwrap(), size);
     for frame in frames {
         changes.add(frame.clone(), 50).unwrap();
@@ -249,7 +246,7 @@ proptest! {
     fn what_is_read_from_changes_is_what_the_frames_were(frames in blocks()) {
         let mut different = frames.clone();
         different.dedup();
-        for (new, content_type) in OUTPUTS {
+        for (new, content_type) in animation_outputs() {
             let Some(read) = written(&frames, Size::new(32, 48), new) else {
                 prop_assert_eq!(different.len(), 1);
                 continue;
@@ -276,11 +273,13 @@ fn a_change_of_one_pixel_costs_little() {
     let clip = images::clip(64, 64, 1).remove(0);
     let mut dotted = clip.clone();
     dotted[4 * (32 * 64 + 32)] ^= 0xFF;
-    for (new, content_type) in OUTPUTS {
+    for (new, content_type) in animation_outputs() {
         let len = |frames: &[&Vec<u8>]| {
-            let header = OutputHeader { size, frames: 9, plays: 0, icc: None };
+            let header = OutputHeader { size, frames: 9, plays: 0 };
             let mut changes = Changes::new(new(header).unwrap(), size);
-            frames.iter().for_each(|frame| changes.add((*frame).clone(), 50).unwrap());
+            for frame in frames {
+                changes.add((*frame).clone(), 50).unwrap();
+            }
             changes.finish().unwrap().unwrap().0.len()
         };
         let (short, long) = (len(&[&clip, &dotted]), len(&[&clip, &dotted, &clip, &dotted, &clip]));
@@ -297,7 +296,7 @@ fn moving_sources() -> [Bytes; 3] {
 #[test]
 fn a_large_animation_becomes_a_small_one() {
     for source in moving_sources() {
-        for (new, expected) in OUTPUTS {
+        for (new, expected) in animation_outputs() {
             let rendered = thumbnail(source.clone(), ThumbnailPolicy::default(), new).unwrap();
             assert_eq!(content_type(&rendered), expected);
             let frames = read(&rendered);
@@ -326,7 +325,7 @@ fn gif_with_delays(repeats: Option<u16>, delays: &[u16]) -> Bytes {
 #[test]
 fn delays_are_kept_and_none_is_what_browsers_make_of_it() {
     let source = gif_with_delays(None, &[0, 10, 20, 70, 5000]);
-    for (new, _) in OUTPUTS {
+    for (new, _) in animation_outputs() {
         let rendered = thumbnail(source.clone(), ThumbnailPolicy::default(), new).unwrap();
         assert_eq!(delays(&rendered), [100, 100, 20, 70, 5000]);
     }
@@ -361,7 +360,7 @@ fn an_animation_is_played_as_often_as_its_source() {
         (images::moving_webp(1, 64, 7, &parts), 7),
     ];
     for (source, expected) in sources {
-        for (new, content_type) in OUTPUTS {
+        for (new, content_type) in animation_outputs() {
             let rendered = thumbnail(source.clone(), ThumbnailPolicy::default(), new).unwrap();
             let most = if content_type == "image/webp" { u16::MAX.into() } else { u32::MAX };
             assert_eq!(plays(&rendered), expected.min(most), "{content_type}");
@@ -375,7 +374,7 @@ fn what_is_transparent_stays_transparent() {
         Part { dispose: Dispose::Background, ..Part::new((0, 0), &["R"; 64]) },
         Part::new((2, 0), &["B"; 64]),
     ];
-    for (new, content_type) in OUTPUTS {
+    for (new, content_type) in animation_outputs() {
         let source = images::moving_gif(3, 64, None, &parts);
         let task = task(
             source,
@@ -424,7 +423,7 @@ fn a_moving_crop_shows_the_middle() {
 fn an_animation_in_which_nothing_moves_becomes_still() {
     let parts = [Part::new((0, 0), &["R"]), Part::new((0, 0), &["R"])];
     let source = images::moving_gif(64, 64, None, &parts);
-    let rendered = thumbnail(source, ThumbnailPolicy::default(), WebPAnimation::new).unwrap();
+    let rendered = thumbnail(source, ThumbnailPolicy::default(), Apng::new).unwrap();
     assert_eq!(content_type(&rendered), "image/png");
 }
 
@@ -677,66 +676,20 @@ fn damaged_animations_are_rendered_or_refused_but_never_panic() {
     }
 }
 
-/// Prints what encoders cost.
 #[test]
-#[ignore = "a measurement"]
-fn measure() {
-    fn cpu() -> std::time::Duration {
-        let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-        std::time::Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
-    }
-    let (width, height) = (480, 270);
-    let clip = images::clip(width, height, 30);
-    let mut file = Vec::new();
-    {
-        let mut encoder = image::codecs::gif::GifEncoder::new_with_speed(&mut file, 10);
-        for frame in &clip {
-            let frame = RgbaImage::from_raw(width, height, frame.clone()).unwrap();
-            encoder
-                .encode_frame(image::Frame::from_parts(frame, 0, 0, image::Delay::from_numer_denom_ms(40, 1)))
-                .unwrap();
-        }
-    }
-    let mut sources = vec![("gif".to_owned(), Bytes::from(file))];
-    for path in std::env::var("MEASURE").unwrap_or_default().split_whitespace() {
-        sources.push((path.to_owned(), Bytes::from(std::fs::read(path).unwrap())));
-    }
-    for (name, source) in sources {
-        let Some(animation) = animation(&source) else { continue };
-        for _ in 0..2 {
-            let start = cpu();
-            let drawn = (animation.open)().unwrap().map_while(Result::ok).count();
-            println!(
-                "{name}: {} bytes, {} frames, {drawn} drawn in {:?}",
-                source.len(),
-                animation.frames,
-                cpu() - start
-            );
-        }
-        for (new, content_type) in OUTPUTS {
-            for _ in 0..2 {
-                let policy = ThumbnailPolicy { max_animate_bytes: u64::MAX, ..ThumbnailPolicy::default() };
-                let spec = ThumbnailSpec {
-                    width: 320,
-                    height: 240,
-                    method: Method::Scale,
-                    variant: Variant::Animated,
-                };
-                let task = task(source.clone(), vec![spec], policy);
-                let start = cpu();
-                match try_thumbnails(&task, new).unwrap().remove(0) {
-                    Rendered::Image { bytes, content_type, width, height } => {
-                        println!(
-                            "  {content_type} {width}x{height}: {} bytes in {:?}",
-                            bytes.len(),
-                            cpu() - start
-                        );
-                        std::fs::write(format!("/tmp/moving-{}", content_type.replace('/', ".")), &bytes)
-                            .unwrap();
-                    }
-                    other => println!("  {content_type}: {other:?}"),
-                }
-            }
-        }
-    }
+fn a_moving_picture_that_is_stored_turned_is_made_upright() {
+    let parts = [Part::new((0, 0), &["RRRR", "BBBB"]), Part::new((0, 0), &["GGGG", "BBBB"])];
+    let source = images::moving_webp_turned(4, 2, 6, &parts);
+    // A quarter to the right: what is above comes to the right.
+    let spec = spec(4, Variant::Animated);
+    let rendered = try_thumbnails(&task(source, vec![spec], ThumbnailPolicy::default()), Apng::new).unwrap();
+    let tops: Vec<_> = read(&rendered[0])
+        .into_iter()
+        .map(|(frame, _)| {
+            assert_eq!(frame.dimensions(), (2, 4));
+            [0, 1].map(|x| frame.get_pixel(x, 0).0)
+        })
+        .collect();
+    let [red, green, blue] = [b'R', b'G', b'B'].map(images::color);
+    assert_eq!(tops, [[blue, red], [blue, green]]);
 }

@@ -1,11 +1,10 @@
 //! Writes animated PNG, in safe Rust.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::rc::Rc;
 
-use png::{BitDepth, BlendOp, ColorType, Compression, Encoder, Filter, Info, Writer};
+use png::{BitDepth, BlendOp, ColorType, Compression, Encoder, Filter, Writer};
 
 use super::{Output, OutputForm, OutputHeader, Patch};
 use crate::thumbnail::render::RenderError;
@@ -21,11 +20,9 @@ pub(in crate::thumbnail::formats) struct Apng {
 impl Apng {
     #[expect(clippy::new_ret_no_self, reason = "it is one of several formats to whoever opens it")]
     pub(in crate::thumbnail::formats) fn new(header: OutputHeader) -> Result<Box<dyn Output>, RenderError> {
-        let OutputHeader { size: Size { width, height }, frames, plays, icc } = header;
-        let mut info = Info::with_size(width, height);
-        info.icc_profile = icc.map(Cow::Owned);
+        let OutputHeader { size: Size { width, height }, frames, plays } = header;
         let file = Shared::default();
-        let mut encoder = Encoder::with_info(file.clone(), info).map_err(RenderError::encode)?;
+        let mut encoder = Encoder::new(file.clone(), width, height);
         // One kind for all frames, and nobody knows whether a later one will be transparent.
         encoder.set_color(ColorType::Rgba);
         encoder.set_depth(BitDepth::Eight);

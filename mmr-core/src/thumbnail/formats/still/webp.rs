@@ -8,7 +8,7 @@ use image::metadata::Orientation;
 
 use super::source::SourceReader;
 use super::{Decode, Format, Header, animated_still, into_render_error, steps};
-use crate::thumbnail::formats::animated::{Animation, CHANNELS, WebPFrames};
+use crate::thumbnail::formats::animated::{Animation, WebPFrames};
 use crate::thumbnail::render::{RenderError, RenderTask};
 use crate::types::Size;
 
@@ -27,24 +27,19 @@ impl Format for WebP {
 
 fn open(task: &RenderTask) -> Result<Header, RenderError> {
     let outline = Outline::of(&task.source);
-    let decoder = WebPDecoder::new(SourceReader::new(task)).map_err(into_render_error)?;
-    let (width, height) = decoder.dimensions();
-    let size = Size::new(width, height);
-    let animated = decoder.has_animation();
-    let pixels = size.area().max(outline.largest_frame);
-    let input_bytes = 3 * task.source.len() as u64;
-    let animation = animated.then(|| animation(task, &outline, size));
-    let still =
-        animation.as_ref().map(|animation| (animation, animation.still_frame(task.policy.still_frame)));
-    let (decode_bytes, decode): (_, Decode) = match still {
-        Some((animation, index)) if index > 0 => {
-            (animation.drawing_bytes, animated_still(animation.clone(), index, size, task))
-        }
-        _ => (
-            pixels * outline.bytes_per_pixel(animated) + input_bytes,
-            Box::new(move |_| steps::decode(decoder)),
-        ),
+    // The decoder would refuse all of an animation that is cut in the header of a frame.
+    let (size, animation, decode) = if let Some(size) = outline.moving_canvas {
+        let animation = animation(task, &outline, size);
+        let index = animation.still_frame(task.policy.still_frame);
+        let decode = animated_still(animation.clone(), index, size, task);
+        (size, Some(animation), decode)
+    } else {
+        let decoder = WebPDecoder::new(SourceReader::new(task)).map_err(into_render_error)?;
+        let (width, height) = decoder.dimensions();
+        let decode: Decode = Box::new(move |_| steps::decode(decoder));
+        (Size::new(width, height), None, decode)
     };
+    let pixels = size.area().max(outline.largest_frame);
     // Read here and not by the decoder, which would believe the declared length of these chunks.
     let orientation = outline
         .exif
@@ -55,26 +50,22 @@ fn open(task: &RenderTask) -> Result<Header, RenderError> {
         pixels,
         orientation: orientation.unwrap_or(Orientation::NoTransforms),
         icc: outline.icc.map(<[u8]>::to_vec),
-        animated,
-        animation,
+        animated: animation.is_some(),
         jpeg_if_opaque: true,
-        decode_bytes,
+        decode_bytes: outline.decode_bytes(size, task.source.len()),
         at_worst_bytes: outline.prefix_code_bytes(),
+        animation,
         decode,
     })
 }
 
 fn animation(task: &RenderTask, outline: &Outline<'_>, size: Size) -> Animation {
-    /// The canvas and the frame handed out.
-    const COPIES: u64 = 2;
-    let frame_pixels = size.area().max(outline.largest_frame);
     let frames = WebPFrames { source: task.source.clone(), size, cancelled: task.cancelled.clone() };
     Animation {
         frames: outline.frames,
         plays: outline.plays,
-        frame_pixels: size.area() + frame_pixels,
-        drawing_bytes: frame_pixels * (outline.bytes_per_pixel(true) + COPIES * CHANNELS)
-            + 3 * task.source.len() as u64,
+        frame_pixels: size.area() + size.area().max(outline.largest_frame),
+        drawing_bytes: outline.decode_bytes(size, task.source.len()),
         open: Arc::new(move || frames.open()),
     }
 }
@@ -82,7 +73,8 @@ fn animation(task: &RenderTask, outline: &Outline<'_>, size: Size) -> Animation 
 /// What the chunk structure says, without decoding anything.
 #[derive(Debug, Default)]
 struct Outline<'a> {
-    /// Frames of an animation.
+    /// The canvas, where the file is said to be an animation.
+    moving_canvas: Option<Size>,
     frames: u64,
     /// How often they are played; 0 for ever.
     plays: u32,
@@ -99,9 +91,10 @@ impl<'a> Outline<'a> {
     fn of(source: &'a [u8]) -> Self {
         let mut outline = Self::default();
         let chunks = source.get(12..).unwrap_or_default();
-        for Chunk { name, data, whole } in Chunks(chunks) {
+        for (index, Chunk { name, data, whole }) in Chunks(chunks).enumerate() {
             outline.see(name, data);
             match name {
+                b"VP8X" if index == 0 => outline.moving_canvas = moving_canvas(data),
                 b"EXIF" if whole && outline.exif.is_none() => outline.exif = Some(data),
                 b"ICCP" if whole && outline.icc.is_none() => outline.icc = Some(data),
                 b"ANIM" => {
@@ -134,9 +127,14 @@ impl<'a> Outline<'a> {
     }
 
     /// What decoding takes at most, the decoded pixels included.
-    fn bytes_per_pixel(&self, animated: bool) -> u64 {
-        if animated {
-            19 // canvas 4, frame 4, its planes 2, its alpha 5, output 4
+    fn decode_bytes(&self, size: Size, source_bytes: usize) -> u64 {
+        let pixels = size.area().max(self.largest_frame);
+        pixels.saturating_mul(self.bytes_per_pixel()).saturating_add(3 * source_bytes as u64)
+    }
+
+    fn bytes_per_pixel(&self) -> u64 {
+        if self.moving_canvas.is_some() {
+            19 // canvas 4, frame 4, its planes 2, its alpha 5, the frame before 4
         } else if self.lossless_bytes > 0 {
             11 // output 4, planes 2, alpha 5; or output 3, lossless 4, its transforms
         } else {
@@ -152,6 +150,14 @@ impl<'a> Outline<'a> {
         const BYTES_PER_BYTE: u64 = 400;
         (self.lossless_bytes * BYTES_PER_BYTE).min(MOST)
     }
+}
+
+/// Width and height of an animation, from the first chunk of its file.
+fn moving_canvas(extended: &[u8]) -> Option<Size> {
+    const ANIMATION: u8 = 0x02;
+    let [flags, _, _, _, w0, w1, w2, h0, h1, h2, ..] = *extended else { return None };
+    let side = |bytes: [u8; 3]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]) + 1;
+    (flags & ANIMATION != 0).then(|| Size::new(side([w0, w1, w2]), side([h0, h1, h2])))
 }
 
 struct Chunk<'a> {
