@@ -151,6 +151,7 @@ impl Default for OutputRoom {
 }
 
 /// What a file to write an animation into is told first.
+#[derive(Clone, Copy)]
 pub(super) struct OutputHeader {
     pub(super) size: Size,
     /// Frames that come at most.

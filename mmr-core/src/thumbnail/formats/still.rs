@@ -178,11 +178,10 @@ fn run(
     let original = header.original();
     let mut colours = Colours::new(header.icc.take());
     let animated: Vec<Placement> = plans.iter().filter_map(|plan| plan.animated().copied()).collect();
-    let mut animated = match &header.animation {
-        Some(animation) if !animated.is_empty() => {
-            moving::animate(&header, animation, &animated, writers.moving, &mut colours, cancelled)?
-        }
-        _ => Vec::new(),
+    let mut animated = if animated.is_empty() {
+        Vec::new()
+    } else {
+        moving::animate(&header, &animated, writers.moving, &mut colours, cancelled)?
     }
     .into_iter();
     let mut rendered: Vec<Option<Rendered>> = plans

@@ -4,19 +4,19 @@ use super::Header;
 use super::colour::Colours;
 use super::ladder::Area;
 use super::steps::{self, Pixels, Shrinker};
-use crate::thumbnail::formats::animated::{self, Animation, NewOutput};
+use crate::thumbnail::formats::animated::{self, NewOutput};
 use crate::thumbnail::geometry::{Placement, Rect};
 use crate::thumbnail::render::{Cancelled, RenderError, Rendered};
 
 /// A thumbnail for each placement, which count in upright pixels; `None` for one that had better be still.
 pub(super) fn animate(
     header: &Header,
-    animation: &Animation,
     placements: &[Placement],
     new: NewOutput,
     colours: &mut Colours,
     cancelled: &Cancelled,
 ) -> Result<Vec<Option<Rendered>>, RenderError> {
+    let Some(animation) = &header.animation else { return Ok(vec![None; placements.len()]) };
     let mut shrinker = Shrinker::default();
     let mut resize = |rgba, placement: &Placement| {
         let mut frame = Pixels::rgba(rgba, header.size);
