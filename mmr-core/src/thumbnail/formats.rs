@@ -1,6 +1,6 @@
 //! The formats that this build can render.
 //!
-//! A family of formats is a [`Renderer`], and each picture format a line in [`pictures`].
+//! A family of formats is a [`Renderer`], and each picture format a line in `pictures`.
 
 use std::sync::Arc;
 

@@ -127,7 +127,7 @@ pub fn animated_png(width: u32, height: u32) -> Bytes {
     encode_png(png_header(width, height, 8, PngColor::Rgb), &chunks)
 }
 
-/// An animated PNG, each frame of one colour: see [`frame_color`](super::frame_color).
+/// An animated PNG, each frame of one colour: see [`frame_color`].
 #[must_use]
 pub fn animated_png_of(width: u32, height: u32, frames: u32) -> Bytes {
     let mut bytes = Vec::new();
