@@ -80,6 +80,10 @@ class Child:
         """The most memory that was resident since the start, in MB."""
         return sum(_peak_bytes(pid) for pid in _family(self.pid)) / 1e6
 
+    def resident_mb(self) -> float:
+        """The memory that is resident now, of the program and what it has started, in MB."""
+        return sum(_resident_bytes(pid) for pid in _family(self.pid)) / 1e6
+
     @contextmanager
     def with_us_on_one_processor(self) -> Iterator[None]:
         """Keeps the program, this process and what it starts on one processor meanwhile."""
@@ -177,6 +181,15 @@ def _family(pid: int) -> list[int]:
 
 def _peak_bytes(pid: int) -> int:
     found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) * 1024 if found else 0
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
     return int(found[1]) * 1024 if found else 0
 
 

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
-from . import client, federation, storage, wrk
+from . import client, federation, rendering, storage, wrk
 from .errors import Trouble
 from .lab import Lab
 from .processes import Watch
@@ -18,7 +18,7 @@ from .servers import Mmr, Server, Synapse
 from .wrk import Load
 
 KB, MB, MIB = 1000, 1000 * 1000, 1 << 20
-SECTIONS = ("downloads", "uploads", "memory", "start", "federation", "storage")
+SECTIONS = ("downloads", "uploads", "memory", "start", "federation", "storage", "thumbnails")
 _STARTS = 11
 
 
@@ -104,6 +104,10 @@ def scenarios(*, quick: bool) -> Iterator[Scenario]:
         yield Scenario("start", what, partial(_start, what, empty))
     yield from _federation(quick=quick)
     yield from _storage(quick=quick)
+    what = "8 photographs of 12 MP uploaded at once, each fetched in five sizes, against Synapse"
+    yield Scenario("thumbnails", what, partial(rendering.storm, what, 8))
+    what = "the same: peak memory of all processes, which shall be a third of Synapse's"
+    yield Scenario("thumbnails", what, partial(rendering.memory, what, 8))
 
 
 def _federation(*, quick: bool) -> Iterator[Scenario]:

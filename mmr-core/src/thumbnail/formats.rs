@@ -103,8 +103,8 @@ fn sets() -> Vec<Vec<Arc<dyn Renderer>>> {
     ]
 }
 
-#[cfg(test)]
 #[cfg(feature = "native")]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::images;
