@@ -64,6 +64,7 @@ fn render(
         let rendered = match prepared.expect("every source has a renderer") {
             Ok(Prepared::Work(work)) => (work.run)(),
             Ok(Prepared::Done(done)) => Ok(done),
+            Ok(Prepared::Seen(probed)) => panic!("{probed:?} is no thumbnail"),
             Err(error) => Err(error),
         };
         assert_eq!(rendered.is_err(), refused, "{rendered:?}");

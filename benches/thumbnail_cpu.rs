@@ -85,6 +85,7 @@ fn render(
     };
     let prepared = renderers.iter().find_map(|renderer| renderer.prepare(&task));
     match prepared.ok_or("no renderer knows this format")?? {
+        Prepared::Seen(probed) => Err(format!("{probed:?} is no thumbnail").into()),
         Prepared::Done(done) => Ok(done),
         Prepared::Work(work) => Ok((work.run)()?),
     }

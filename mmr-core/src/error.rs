@@ -35,11 +35,11 @@ pub enum Error {
     #[error("media has already been uploaded")]
     AlreadyUploaded,
     /// The upload, or the picture to make a thumbnail of, is too large.
-    #[error("the media is larger than the {limit} {unit} allowed")]
+    #[error("the media is larger than the {limit} {unit}")]
     TooLarge {
         /// The limit.
         limit: u64,
-        /// What the limit counts: `bytes` or `pixels`.
+        /// What the limit counts, and which one it is: `bytes allowed`, `pixels that thumbnails.maxPixels allows`.
         unit: &'static str,
     },
     /// The upload is smaller than allowed.
@@ -210,7 +210,7 @@ impl Error {
 impl From<StreamError> for Error {
     fn from(error: StreamError) -> Self {
         match error {
-            StreamError::TooLarge { limit } => Self::TooLarge { limit, unit: "bytes" },
+            StreamError::TooLarge { limit } => Self::TooLarge { limit, unit: "bytes allowed" },
             error => Self::Body(error),
         }
     }

@@ -49,8 +49,8 @@ pub mod worker;
 
 pub use self::engine::{Cost, Held, Job, Planned, RenderEngine, RenderOrder, Running};
 pub use self::info::MediaInfo;
-pub use self::pool::{Probed, RenderLimits, RenderPool, Ticket, Turn};
-pub use self::render::{RenderError, RenderTask, Rendered, Renderer};
+pub use self::pool::{RenderLimits, RenderPool, Ticket, Turn};
+pub use self::render::{Probed, RenderError, RenderTask, Rendered, Renderer};
 pub use self::service::{Thumbnail, Thumbnails};
 pub use self::spec::{EmptyThumbnail, normalise};
 pub use self::threads::Threads;

@@ -241,7 +241,7 @@ impl Uploads {
 fn check_declared_len(policy: &UploadPolicy, declared: Option<u64>, body: ByteStream) -> Result<ByteStream> {
     let too_large = |limit: &u64| declared.is_some_and(|len| len > *limit);
     if let Some(limit) = policy.max_bytes.filter(too_large) {
-        return Err(Error::TooLarge { limit, unit: "bytes" });
+        return Err(Error::TooLarge { limit, unit: "bytes allowed" });
     }
     if declared.is_some_and(|len| len < policy.min_bytes) {
         return Err(Error::TooSmall { limit: policy.min_bytes });

@@ -203,6 +203,25 @@ impl Picture {
 }
 
 #[tokio::test]
+async fn a_video_says_how_long_it_plays_without_a_program() {
+    let bench = Bench::scripted(RenderLimits::default(), "exit 1");
+    for (name, options) in [
+        ("x.mp4", ["-c:v", "libx264"]),
+        ("x.mp4", ["-movflags", "+faststart"]),
+        ("x.mov", ["-c:v", "libx264"]),
+        ("x.webm", ["-c:v", "libvpx"]),
+        ("x.mkv", ["-c:v", "libx264"]),
+    ] {
+        let video = made(name, &[["-f", "lavfi", "-i", HALVES].as_slice(), &options].concat());
+        let bytes = video.len() as u64;
+        let probed = bench.pool.probe(video.into(), bytes).await.unwrap();
+        assert_eq!(probed.duration.map(|duration| duration.as_millis()), Some(2000), "{name} {options:?}");
+        assert_eq!((probed.width, probed.height), (0, 0));
+    }
+    assert_eq!(bench.spooled(), 0);
+}
+
+#[tokio::test]
 async fn a_video_of_any_common_kind_shows_its_frame() {
     let bench = Bench::new();
     let sound = ["-f", "lavfi", "-i", "sine=d=2", "-shortest"];

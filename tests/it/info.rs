@@ -11,6 +11,11 @@ use mmr_core::{
         federation_suite::{FakeFederation, OriginMedia},
         images,
     },
+    thumbnail::{
+        RenderEngine, RenderLimits, Threads, formats,
+        programs::{Programs, Tools},
+        worker::WorkerCommand,
+    },
     types::{Hasher, Mxc},
 };
 use mmr_test_support::{ALICE, BOB, GUEST, TestServer, TestServerBuilder};
@@ -93,6 +98,64 @@ async fn of_a_large_file_the_beginning_is_read() {
     let uri = server.client.upload(ALICE, "image/jpeg", picture).await;
     let info = server.client.get(&target(&uri), BOB).await.json();
     assert_eq!((&info["width"], &info["height"]), (&json!(1600), &json!(1200)));
+}
+
+#[tokio::test]
+async fn what_plays_says_how_long() {
+    let server = TestServer::start().await;
+    for (source, seconds) in [
+        (images::wav(12_000), 1.5),
+        (images::flac(None), 1.0),
+        (images::animated_gif(16, 16, 3), 0.3),
+        (images::animated_png_of(16, 16, 4), 0.4),
+        (images::animated_webp(16, 16, 5), 0.5),
+    ] {
+        let uri = server.client.upload(ALICE, "x/y", source).await;
+        let info = server.client.get(&target(&uri), BOB).await.json();
+        assert_eq!(info["duration"], json!(seconds), "{info}");
+    }
+    for still in [images::gif(16, 16), images::png(16, 16)] {
+        let uri = server.client.upload(ALICE, "x/y", still).await;
+        assert_eq!(server.client.get(&target(&uri), BOB).await.json()["duration"], json!(null));
+    }
+}
+
+#[tokio::test]
+async fn a_sound_has_no_dimensions_and_no_placeholder() {
+    let server = TestServer::start().await;
+    let uri = server.client.upload(ALICE, "audio/wav", images::wav(8000)).await;
+    let info = server.client.get(&format!("{}?blurhash=true", target(&uri)), BOB).await.json();
+    assert_eq!((&info["width"], &info["xyz.amorgan.blurhash"]), (&json!(null), &json!(null)));
+}
+
+#[tokio::test]
+async fn of_a_large_file_only_what_its_beginning_says_for_all_of_it_is_told() {
+    let thumbnails = ThumbnailPolicy { max_source_bytes: 400, ..ThumbnailPolicy::default() };
+    let policy = ServerPolicy { thumbnails: Arc::new(thumbnails), ..ServerPolicy::default() };
+    let server = TestServer::with_policy(policy).await;
+    for (source, seconds) in [
+        (images::wav(12_000), json!(1.5)),
+        (images::animated_gif(60, 60, 30), json!(null)),
+        (images::opus(), json!(null)),
+    ] {
+        let uri = server.client.upload(ALICE, "x/y", source).await;
+        assert_eq!(server.client.get(&target(&uri), BOB).await.json()["duration"], seconds);
+    }
+}
+
+#[tokio::test]
+async fn a_video_says_how_long_it_plays_where_no_program_shows_it() {
+    let limits = RenderLimits::default();
+    let command = WorkerCommand::program("/nowhere/to/be/found", ["x"]);
+    let threads = Arc::new(Threads::new(formats::renderers()));
+    let programs = Programs::new(threads, Tools { ffmpeg: None, heif: None }, command, limits);
+    let engine: Option<Arc<dyn RenderEngine>> = Some(Arc::new(programs));
+    let server = TestServerBuilder { engine, ..TestServerBuilder::default() }.start().await;
+    let video =
+        b"\0\0\0\x10ftypisom\0\0\0\0\0\0\0\x24moov\0\0\0\x1cmvhd\0\0\0\0creatmodi\0\0\x02\x58\0\0\x03\x84";
+    let uri = server.client.upload(ALICE, "video/mp4", Bytes::from_static(video)).await;
+    let info = server.client.get(&target(&uri), BOB).await.json();
+    assert_eq!((&info["duration"], &info["width"]), (&json!(1.5), &json!(null)), "{info}");
 }
 
 #[tokio::test]

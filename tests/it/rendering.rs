@@ -187,6 +187,89 @@ async fn a_file_that_failed_costs_once() {
     }
 }
 
+/// Fails in one way.
+#[derive(Debug)]
+struct Failing(fn() -> RenderError);
+
+#[async_trait]
+impl RenderEngine for Failing {
+    async fn prepare(&self, _: RenderOrder) -> Result<Planned, RenderError> {
+        Err((self.0)())
+    }
+}
+
+/// What is answered where rendering fails like this.
+async fn answer_to(failure: fn() -> RenderError) -> (u16, String, String) {
+    let engine: Option<Arc<dyn RenderEngine>> = Some(Arc::new(Failing(failure)));
+    let server = TestServerBuilder { engine, ..TestServerBuilder::default() }.start().await;
+    let uri = server.client.upload(ALICE, "image/png", images::png(64, 64)).await;
+    let reply = server.client.get(&target(&uri, SIZES[0]), BOB).await;
+    let (status, errcode) = reply.error();
+    (status, errcode, reply.json()["error"].as_str().expect("a message").to_owned())
+}
+
+#[tokio::test]
+async fn a_source_that_is_too_large_is_told_the_limit_and_its_setting() {
+    for (failure, message) in [
+        (
+            (|| RenderError::TooManyPixels { pixels: 9, limit: 5 }) as fn() -> RenderError,
+            "The media is larger than the 5 pixels that thumbnails.maxPixels allows",
+        ),
+        (
+            || RenderError::TooMuchMemory { pixels: 9, limit: 5 },
+            "The media is larger than the 5 pixels for which thumbnails.memoryBudgetBytes has room",
+        ),
+        (
+            || RenderError::TooManyBytes { limit: 5 },
+            "The media is larger than the 5 bytes that thumbnails.maxSourceBytes allows",
+        ),
+    ] {
+        assert_eq!(answer_to(failure).await, (413, "M_TOO_LARGE".to_owned(), message.to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_be_rendered_is_told_why() {
+    for (failure, message) in [
+        (
+            (|| RenderError::decode("no end")) as fn() -> RenderError,
+            "Cannot make a thumbnail: source cannot be decoded: no end",
+        ),
+        (
+            || RenderError::Unsupported("format is not known".to_owned()),
+            "Cannot make a thumbnail: source cannot be thumbnailed: format is not known",
+        ),
+        (|| RenderError::Crashed, "Cannot make a thumbnail: its decoder failed"),
+        (
+            || RenderError::Deadline,
+            "Cannot make a thumbnail: rendering took longer than thumbnails.renderTimeoutSeconds",
+        ),
+    ] {
+        assert_eq!(answer_to(failure).await, (400, "M_UNKNOWN".to_owned(), message.to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn a_type_that_is_not_enabled_is_told_the_setting() {
+    let server = TestServer::start().await;
+    let uri = server.client.upload(ALICE, "image/bmp", images::bmp(64, 64)).await;
+    let reply = server.client.get(&target(&uri, SIZES[0]), BOB).await;
+    assert_eq!(reply.error(), (400, "M_UNKNOWN".to_owned()));
+    let message = reply.json()["error"].as_str().expect("a message").to_owned();
+    assert!(message.ends_with("image/bmp is not among thumbnails.types"), "{message}");
+}
+
+#[tokio::test]
+async fn a_picture_that_no_memory_holds_is_told_the_setting() {
+    let render = RenderLimits { memory_budget_bytes: 1024 * 1024, ..RenderLimits::default() };
+    let server = TestServerBuilder { render, ..TestServerBuilder::default() }.start().await;
+    let uri = server.client.upload(ALICE, "image/png", images::black_png(2000, 1000)).await;
+    let reply = server.client.get(&target(&uri, SIZES[0]), BOB).await;
+    assert_eq!(reply.error(), (413, "M_TOO_LARGE".to_owned()));
+    let message = reply.json()["error"].as_str().expect("a message").to_owned();
+    assert!(message.contains("thumbnails.memoryBudgetBytes"), "{message}");
+}
+
 #[tokio::test]
 async fn unusual_sizes_are_rendered_but_not_kept() {
     for dynamic_sizing in [false, true] {

@@ -2,7 +2,7 @@
 
 use crate::types::Size;
 
-/// Sizes, source types and limits of thumbnails. The default is that of matrix-media-repo.
+/// Sizes, source types and limits of thumbnails. The default is that of matrix-media-repo, and APNG and WebP besides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ThumbnailPolicy {
     /// Boxes in which thumbnails are made, for both methods. Empty counts as the default list.
@@ -32,7 +32,7 @@ impl Default for ThumbnailPolicy {
             dynamic_sizing: false,
             max_pixels: 32_000_000,
             max_source_bytes: 10 * 1024 * 1024,
-            types: ["image/jpeg", "image/jpg", "image/png", "image/apng", "image/gif", "image/webp"]
+            types: ["image/jpeg", "image/png", "image/apng", "image/gif", "image/webp"]
                 .map(str::to_owned)
                 .to_vec(),
             allow_animated: true,

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::render::{RenderError, Rendered};
+use super::render::{Probed, RenderError, Rendered};
 use crate::{policy::ThumbnailPolicy, stream::ByteStream, types::ThumbnailSpec};
 
 /// Renders thumbnails for a [`RenderPool`](super::RenderPool), which decides when and how many.
@@ -35,8 +35,9 @@ pub struct RenderOrder {
 /// What the header of a source led to.
 #[derive(Debug)]
 pub enum Planned {
-    /// No pixels are needed: every thumbnail is the original, in the order of the specs; or nothing was wanted but to be told
-    /// what the source is, which one [`Rendered::Original`] does.
+    /// No thumbnails were wanted: this is what the source is.
+    Seen(Probed),
+    /// No pixels are needed: every thumbnail is the original, in the order of the specs.
     Done(Vec<Rendered>),
     /// Pixels are needed.
     Job(Job),

@@ -1,14 +1,20 @@
 //! Sources of which no thumbnail could be made: each costs a rendering once.
+//!
+//! What a source says about itself stays as it is, and is believed for an hour. A crash or a missed deadline may have been
+//! the machine's doing (somebody killed the worker, or memory or time was short), so that the source gets another chance after
+//! some minutes: soon enough for those who look at the picture, and a source that crashes every worker still costs no more
+//! than one of them every few minutes.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use super::RenderError;
 use crate::{Error, policy::ThumbnailPolicy, types::ContentHash};
 
-/// After this long a source gets another chance: a crash or a missed deadline may have been the machine's fault.
-const TTL: Duration = Duration::from_hours(1);
+const CERTAIN: Duration = Duration::from_hours(1);
+const DOUBTFUL: Duration = Duration::from_mins(5);
 const CAPACITY: u64 = 20_000;
 
 /// Remembers failures that would repeat.
@@ -19,33 +25,64 @@ pub(crate) struct Failures(moka::sync::Cache<Key, Failure>);
 type Key = (ContentHash, u64);
 
 #[derive(Clone, Debug)]
-enum Failure {
+struct Failure {
+    answer: Answer,
+    lasts: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum Answer {
     NotThumbnailable(String),
     TooLarge { limit: u64, unit: &'static str },
 }
 
 impl Failures {
     pub(crate) fn new() -> Self {
-        Self(moka::sync::Cache::builder().max_capacity(CAPACITY).time_to_live(TTL).build())
+        Self(moka::sync::Cache::builder().max_capacity(CAPACITY).expire_after(Lifetimes).build())
     }
 
     /// Fails as it did before.
     pub(super) fn check(&self, source: ContentHash, policy: &ThumbnailPolicy) -> Result<(), Error> {
-        match self.0.get(&key(source, policy)) {
+        match self.0.get(&key(source, policy)).map(|failure| failure.answer) {
             None => Ok(()),
-            Some(Failure::NotThumbnailable(why)) => Err(Error::NotThumbnailable(why)),
-            Some(Failure::TooLarge { limit, unit }) => Err(Error::TooLarge { limit, unit }),
+            Some(Answer::NotThumbnailable(why)) => Err(Error::NotThumbnailable(why)),
+            Some(Answer::TooLarge { limit, unit }) => Err(Error::TooLarge { limit, unit }),
         }
     }
 
-    /// Remembers what would repeat, and nothing else.
-    pub(super) fn note(&self, source: ContentHash, policy: &ThumbnailPolicy, error: &Error) {
-        let failure = match error {
-            Error::NotThumbnailable(why) => Failure::NotThumbnailable(why.clone()),
-            Error::TooLarge { limit, unit } => Failure::TooLarge { limit: *limit, unit },
-            _ => return,
+    /// What becomes of a failed rendering for whoever waits for it. Remembers what would repeat, and nothing else.
+    pub(super) fn note(&self, source: ContentHash, policy: &ThumbnailPolicy, error: RenderError) -> Error {
+        let lasts = match error {
+            RenderError::Crashed | RenderError::Deadline => DOUBTFUL,
+            _ => CERTAIN,
         };
-        self.0.insert(key(source, policy), failure);
+        let error = Error::from(error);
+        let answer = match &error {
+            Error::NotThumbnailable(why) => Answer::NotThumbnailable(why.clone()),
+            Error::TooLarge { limit, unit } => Answer::TooLarge { limit: *limit, unit },
+            _ => return error,
+        };
+        self.0.insert(key(source, policy), Failure { answer, lasts });
+        error
+    }
+}
+
+/// Each failure is remembered for as long as it says.
+struct Lifetimes;
+
+impl moka::Expiry<Key, Failure> for Lifetimes {
+    fn expire_after_create(&self, _: &Key, failure: &Failure, _: Instant) -> Option<Duration> {
+        Some(failure.lasts)
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &Key,
+        failure: &Failure,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(failure.lasts)
     }
 }
 
@@ -58,16 +95,16 @@ fn key(source: ContentHash, policy: &ThumbnailPolicy) -> Key {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Hasher;
+    use crate::{stream::StreamError, types::Hasher};
 
     #[test]
     fn what_would_repeat_is_remembered_for_the_limits_under_which_it_failed() {
         let (failures, policy) = (Failures::new(), ThumbnailPolicy::default());
         let source = Hasher::digest(b"bomb").hash;
         failures.check(source, &policy).unwrap();
-        failures.note(source, &policy, &Error::TooLarge { limit: 5, unit: "pixels" });
+        failures.note(source, &policy, RenderError::TooManyPixels { pixels: 6, limit: 5 });
         let again = failures.check(source, &policy);
-        assert!(matches!(again, Err(Error::TooLarge { limit: 5, unit: "pixels" })), "{again:?}");
+        assert!(matches!(again, Err(Error::TooLarge { limit: 5, .. })), "{again:?}");
         failures.check(source, &ThumbnailPolicy { max_pixels: 1, ..policy }).unwrap();
     }
 
@@ -75,8 +112,23 @@ mod tests {
     fn what_passes_by_itself_is_not_remembered() {
         let (failures, policy) = (Failures::new(), ThumbnailPolicy::default());
         let source = Hasher::digest(b"picture").hash;
-        failures.note(source, &policy, &Error::Busy { retry_after: Duration::from_secs(1) });
-        failures.note(source, &policy, &Error::Internal("no worker"));
+        failures.note(source, &policy, RenderError::Busy);
+        failures.note(source, &policy, RenderError::Worker(std::io::Error::other("no worker")));
+        failures.note(source, &policy, RenderError::Source(StreamError::Storage("gone".into())));
         failures.check(source, &policy).unwrap();
+    }
+
+    #[test]
+    fn what_may_have_been_the_machines_doing_is_forgotten_sooner() {
+        let (failures, policy) = (Failures::new(), ThumbnailPolicy::default());
+        let source = Hasher::digest(b"picture").hash;
+        let lasts = |error| {
+            failures.note(source, &policy, error);
+            let failure = failures.0.get(&key(source, &policy)).unwrap();
+            moka::Expiry::expire_after_create(&Lifetimes, &key(source, &policy), &failure, Instant::now())
+        };
+        assert_eq!(lasts(RenderError::decode("damaged")), Some(CERTAIN));
+        assert_eq!(lasts(RenderError::Crashed), Some(DOUBTFUL));
+        assert_eq!(lasts(RenderError::Deadline), Some(DOUBTFUL));
     }
 }

@@ -9,7 +9,7 @@ use super::Renderer;
 #[cfg(feature = "images")]
 mod animated;
 #[cfg(feature = "audio")]
-pub(in crate::thumbnail) mod audio;
+mod audio;
 #[cfg(feature = "images")]
 mod bmp;
 #[cfg(any(feature = "audio", feature = "pdf", feature = "svg"))]

@@ -21,7 +21,7 @@ pub struct MediaInfo {
     pub width: Option<u32>,
     /// Height in pixels as shown, where there is something to see.
     pub height: Option<u32>,
-    /// How long it plays.
+    /// How long a sound, a video or an animation plays, where its header says so; once through.
     pub duration: Option<Duration>,
     /// Placeholder in place of the picture ([MSC2448](https://github.com/matrix-org/matrix-spec-proposals/pull/2448)),
     /// where it was asked for.
@@ -45,6 +45,12 @@ impl KnownHeaders {
     }
 }
 
+/// Whether a file of this type says at its beginning how long all of it plays, if it does. Of others that is counted, or
+/// said at the end.
+fn says_at_its_beginning(content_type: &str) -> bool {
+    content_type.starts_with("video/") || matches!(content_type, "audio/flac" | "audio/mp4" | "audio/wav")
+}
+
 impl Thumbnails {
     /// Tells what a file is that the caller may have. Reads its header, and no more of it than thumbnails are made of
     /// (`max_source_bytes`). With `blurhash`, its smallest thumbnail is made, too. What cannot be told is left out.
@@ -63,7 +69,7 @@ impl Thumbnails {
             found_type: probed.map(|probed| probed.content_type),
             width: seen.map(|seen| seen.width),
             height: seen.map(|seen| seen.height),
-            duration: None,
+            duration: probed.and_then(|probed| probed.duration),
             blurhash,
             thumbnails,
             record,
@@ -85,7 +91,10 @@ impl Thumbnails {
         let ticket = self.0.pool.admit(bytes)?;
         let body = self.0.downloads.read(record, range).await?.body;
         let probed = match ticket.turn().await?.probe(body, bytes).await {
-            Ok(probed) => Some(probed),
+            Ok(probed) => {
+                let whole = bytes == record.blob.size || says_at_its_beginning(probed.content_type);
+                Some(Probed { duration: probed.duration.filter(|_| whole), ..probed })
+            }
             Err(error @ (RenderError::Busy | RenderError::Source(_) | RenderError::Worker(_))) => {
                 return Err(error.into());
             }

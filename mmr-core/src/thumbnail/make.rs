@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio_util::sync::DropGuard;
 
 use super::{
-    Inner, Rendered, Thumbnails,
+    Inner, RenderError, Rendered, Thumbnails,
     batch::{Batch, Ready},
     geometry,
     pool::Turn,
@@ -34,19 +34,14 @@ const MAKE_BASE_FROM: u64 = 512 * 1024;
 const MARGIN: u32 = 2;
 
 impl Thumbnails {
-    /// Makes what a batch is for. A source that cannot be thumbnailed is remembered.
+    /// Makes what a batch is for.
     pub(super) async fn make(
         self,
         source: Arc<MediaRecord>,
         policy: Arc<ServerPolicy>,
         batch: Batch,
     ) -> Result<Vec<Ready>> {
-        let maker = Maker { inner: self.0, source, policy };
-        let made = maker.make(&batch).await;
-        if let Err(error) = &made {
-            maker.inner.failures.note(maker.source.blob.hash, &maker.policy.thumbnails, error);
-        }
-        made
+        Maker { inner: self.0, source, policy }.make(&batch).await
     }
 }
 
@@ -61,7 +56,7 @@ impl Maker {
     async fn make(&self, batch: &Batch) -> Result<Vec<Ready>> {
         let limit = self.policy.thumbnails.max_source_bytes;
         if self.source.blob.size > limit {
-            return Err(Error::TooLarge { limit, unit: "bytes" });
+            return Err(RenderError::TooManyBytes { limit }.into());
         }
         let ticket = self.inner.pool.admit(self.source.blob.size)?;
         let _lease = match self.take_lease(batch).await? {
@@ -138,7 +133,8 @@ impl Maker {
             types: vec![base.content_type.essence().to_owned()],
             ..ThumbnailPolicy::default()
         };
-        let rendered = turn.render(body, specs.clone(), Arc::new(ours)).await?;
+        let rendered = turn.render(body, specs.clone(), Arc::new(ours)).await;
+        let rendered = rendered.map_err(|error| self.failed(error))?;
         self.keep_all(specs, rendered).await
     }
 
@@ -148,12 +144,18 @@ impl Maker {
             specs.push(base);
         }
         let body = self.inner.downloads.read(&self.source, RangeRequest::Whole).await?.body;
-        let mut rendered = turn.render(body, specs.clone(), Arc::clone(&self.policy.thumbnails)).await?;
+        let rendered = turn.render(body, specs.clone(), Arc::clone(&self.policy.thumbnails)).await;
+        let mut rendered = rendered.map_err(|error| self.failed(error))?;
         if specs.len() > asked && matches!(rendered.last(), Some(Rendered::Original { .. })) {
             specs.truncate(asked);
             rendered.truncate(asked);
         }
         self.keep_all(specs, rendered).await
+    }
+
+    /// Remembers a source that cannot be thumbnailed.
+    fn failed(&self, error: RenderError) -> Error {
+        self.inner.failures.note(self.source.blob.hash, &self.policy.thumbnails, error)
     }
 
     async fn keep_all(&self, specs: Vec<ThumbnailSpec>, rendered: Vec<Rendered>) -> Result<Vec<Ready>> {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::engine::{Cost, Held, Planned, RenderEngine, RenderOrder};
 use super::formats;
-use super::render::{RenderError, Rendered, Renderer};
+use super::render::{Probed, RenderError, Rendered, Renderer};
 use super::threads::Threads;
 use crate::policy::ThumbnailPolicy;
 use crate::stream::ByteStream;
@@ -62,17 +62,6 @@ struct Shared {
     /// One permit per [`UNIT`] bytes.
     memory: Arc<Semaphore>,
     memory_units: u32,
-}
-
-/// What the header of a source says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Probed {
-    /// The type found in the bytes.
-    pub content_type: &'static str,
-    /// Width in pixels as shown; 0 where there is nothing to see.
-    pub width: u32,
-    /// Height in pixels as shown; 0 where there is nothing to see.
-    pub height: u32,
 }
 
 const MIB: u64 = 1024 * 1024;
@@ -205,6 +194,7 @@ impl Turn {
         let wanted = specs.len();
         let order = RenderOrder { source, specs, policy, held };
         let rendered = match before(deadline, shared.engine.prepare(order)).await? {
+            Planned::Seen(_) => return Err(RenderError::Crashed),
             Planned::Done(rendered) => rendered,
             Planned::Job(job) => {
                 let memory = shared.book(job.cost, deadline).await?;
@@ -228,13 +218,8 @@ impl Turn {
         };
         let order = RenderOrder { source, specs: Vec::new(), policy: Arc::new(policy), held };
         match before(deadline, shared.engine.prepare(order)).await? {
-            Planned::Done(rendered) => match rendered[..] {
-                [Rendered::Original { content_type, width, height }] => {
-                    Ok(Probed { content_type, width, height })
-                }
-                _ => Err(RenderError::Unsupported("its header does not say what it is".to_owned())),
-            },
-            Planned::Job(_) => Err(RenderError::Unsupported("its header does not say what it is".to_owned())),
+            Planned::Seen(probed) => Ok(probed),
+            Planned::Done(_) | Planned::Job(_) => Err(RenderError::Crashed),
         }
     }
 }
@@ -245,7 +230,7 @@ impl Shared {
         let required = units(required_bytes);
         if required > self.memory_units {
             let limit = fitting_pixels(pixels, required, self.memory_units);
-            return Err(RenderError::TooManyPixels { pixels, limit });
+            return Err(RenderError::TooMuchMemory { pixels, limit });
         }
         let booked = units(required_bytes.saturating_add(at_worst_bytes)).min(self.memory_units);
         let memory = timely(deadline, Arc::clone(&self.memory).acquire_many_owned(booked)).await?;

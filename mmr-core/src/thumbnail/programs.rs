@@ -42,16 +42,17 @@ use self::{
     scratch::{Place, Scratch},
 };
 use super::{
-    Cost, Held, Job, Planned, RenderEngine, RenderError, RenderLimits, RenderOrder, Rendered, Running,
-    ThumbnailPolicy, worker::WorkerCommand,
+    Cost, Held, Job, Planned, Probed, RenderEngine, RenderError, RenderLimits, RenderOrder, Rendered,
+    Running, ThumbnailPolicy, worker::WorkerCommand,
 };
-use crate::types::ThumbnailSpec;
+use crate::{stream::ByteStream, types::ThumbnailSpec};
 
 mod child;
 mod heic;
 mod kinds;
 mod metadata;
 mod peek;
+mod playtime;
 mod process;
 mod scratch;
 mod tools;
@@ -115,7 +116,10 @@ impl RenderEngine for Programs {
             return self.inner.prepare(RenderOrder { source, specs, policy, held }).await;
         };
         if !kind.types().iter().any(|known| policy.allows_type(known)) {
-            return Err(RenderError::Unsupported(format!("{} is not enabled", kind.types()[0])));
+            return Err(RenderError::not_enabled(kind.types()[0]));
+        }
+        if specs.is_empty() {
+            return see(kind, source, policy.max_source_bytes).await.map(Planned::Seen);
         }
         let program = self.program(kind)?.to_owned();
         let scratch = Scratch::fill(&self.place, source, policy.max_source_bytes).await?;
@@ -138,6 +142,15 @@ impl RenderEngine for Programs {
         let run = Box::new(move |memory| -> Running { Box::pin(errand.run(held.and(memory))) });
         Ok(Planned::Job(Job { cost, run }))
     }
+}
+
+/// What a source is, told without a program. How large it is seen is not.
+async fn see(kind: Kind, source: ByteStream, most_bytes: u64) -> Result<Probed, RenderError> {
+    let duration = match kind {
+        Kind::Video(container) => playtime::read(container, source.limited(most_bytes)).await?,
+        Kind::Heic { .. } => None,
+    };
+    Ok(Probed { content_type: kind.types()[0], width: 0, height: 0, duration })
 }
 
 /// How a picture is made of a source.
@@ -198,12 +211,13 @@ impl Errand {
         };
         let order = RenderOrder { source: frame.clone().into(), specs, policy: Arc::new(policy), held };
         let rendered = match inner.prepare(order).await? {
+            Planned::Seen(_) => return Err(RenderError::Crashed),
             Planned::Done(rendered) => rendered,
             Planned::Job(Job { cost: Cost { pixels, required_bytes, .. }, run }) => {
                 // The program has ended, so that what was booked for it is free; more is not ours.
                 if required_bytes > memory_bytes {
                     let limit = pixels.saturating_mul(memory_bytes) / required_bytes;
-                    return Err(RenderError::TooManyPixels { pixels, limit });
+                    return Err(RenderError::TooMuchMemory { pixels, limit });
                 }
                 run(Held::new(Vec::new())).await?
             }

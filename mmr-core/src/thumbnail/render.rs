@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use std::{fmt, io};
 
 use bytes::Bytes;
@@ -29,8 +30,7 @@ pub trait Renderer: fmt::Debug + Send + Sync + 'static {
 pub struct RenderTask {
     /// The whole source.
     pub source: Bytes,
-    /// The thumbnails wanted. None asks what the source is: its header alone answers, as [`Prepared::Done`] with one
-    /// [`Rendered::Original`], whose size is zero where there is nothing to see.
+    /// The thumbnails wanted. None asks what the source is: its header alone answers, as [`Prepared::Seen`].
     pub specs: Vec<ThumbnailSpec>,
     /// The policy of this request.
     pub policy: Arc<ThumbnailPolicy>,
@@ -58,10 +58,25 @@ impl Cancelled {
 /// What the header of a source led to.
 #[derive(Debug)]
 pub enum Prepared {
-    /// No pixels are needed: every thumbnail is the original, in the order of the specs; or there are no specs.
+    /// There are no specs: this is what the source is.
+    Seen(Probed),
+    /// No pixels are needed: every thumbnail is the original, in the order of the specs.
     Done(Vec<Rendered>),
     /// Pixels are needed.
     Work(Work),
+}
+
+/// What a source is, by its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probed {
+    /// The type found in the bytes.
+    pub content_type: &'static str,
+    /// Width in pixels as shown; 0 where there is nothing to see.
+    pub width: u32,
+    /// Height in pixels as shown; 0 where there is nothing to see.
+    pub height: u32,
+    /// How long it plays, once through. Of the beginning of a source this may be what plays until its end.
+    pub duration: Option<Duration>,
 }
 
 /// The second part of a rendering, and what it takes.
@@ -120,12 +135,20 @@ pub enum RenderError {
     /// Nothing here renders this source, or the policy does not want it rendered.
     #[error("source cannot be thumbnailed: {0}")]
     Unsupported(String),
-    /// The picture has more pixels than the policy or the memory budget allows.
+    /// The picture has more pixels than the policy allows.
     #[error("source of {pixels} pixels exceeds the limit of {limit}")]
     TooManyPixels {
         /// Pixels according to the header.
         pixels: u64,
         /// The most that would have been accepted.
+        limit: u64,
+    },
+    /// The picture takes more memory than there is for all renderings together.
+    #[error("source of {pixels} pixels exceeds the {limit} that fit into memory")]
+    TooMuchMemory {
+        /// Pixels according to the header.
+        pixels: u64,
+        /// About as many would have been accepted.
         limit: u64,
     },
     /// The source has more bytes than the policy allows.
@@ -158,6 +181,11 @@ pub enum RenderError {
 }
 
 impl RenderError {
+    /// A type that the operator did not name.
+    pub(super) fn not_enabled(content_type: &str) -> Self {
+        Self::Unsupported(format!("{content_type} is not among thumbnails.types"))
+    }
+
     /// A damaged or lying source.
     pub fn decode(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Decode(source.into())

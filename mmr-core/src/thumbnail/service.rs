@@ -162,10 +162,16 @@ impl Thumbnails {
     }
 }
 
+/// With the names that mmr-server and matrix-media-repo have for the limits: whoever can change one reads this.
 impl From<RenderError> for Error {
     fn from(error: RenderError) -> Self {
         match error {
-            RenderError::TooManyPixels { limit, .. } => Self::TooLarge { limit, unit: "pixels" },
+            RenderError::TooManyPixels { limit, .. } => {
+                Self::TooLarge { limit, unit: "pixels that thumbnails.maxPixels allows" }
+            }
+            RenderError::TooMuchMemory { limit, .. } => {
+                Self::TooLarge { limit, unit: "pixels for which thumbnails.memoryBudgetBytes has room" }
+            }
             RenderError::Busy => Self::Busy { retry_after: RETRY_AFTER },
             RenderError::Crashed => Self::NotThumbnailable("its decoder failed".to_owned()),
             RenderError::Source(error) => Self::Body(error),
@@ -173,8 +179,12 @@ impl From<RenderError> for Error {
                 tracing::error!(%error, "render workers cannot be started");
                 Self::Internal("thumbnails cannot be rendered")
             }
-            RenderError::Deadline => Self::NotThumbnailable("rendering took too long".to_owned()),
-            RenderError::TooManyBytes { limit } => Self::TooLarge { limit, unit: "bytes" },
+            RenderError::Deadline => Self::NotThumbnailable(
+                "rendering took longer than thumbnails.renderTimeoutSeconds".to_owned(),
+            ),
+            RenderError::TooManyBytes { limit } => {
+                Self::TooLarge { limit, unit: "bytes that thumbnails.maxSourceBytes allows" }
+            }
             error => Self::NotThumbnailable(
                 error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")),
             ),

@@ -38,6 +38,7 @@ impl RenderEngine for Threads {
         let renderers = self.0.clone();
         let (held, prepared) = on_blocking_thread(held, move || prepare(&renderers, &task)).await?;
         let Work { pixels, required_bytes, at_worst_bytes, run } = match prepared? {
+            Prepared::Seen(probed) => return Ok(Planned::Seen(probed)),
             Prepared::Done(rendered) => return Ok(Planned::Done(rendered)),
             Prepared::Work(work) => work,
         };

@@ -194,9 +194,10 @@ async fn render(options: &Options, source: Bytes) -> Result<Rendered, RenderErro
 
 fn failed(error: RenderError) -> anyhow::Result<ExitCode> {
     let code = match error {
-        RenderError::TooManyPixels { .. } | RenderError::TooManyBytes { .. } | RenderError::Deadline => {
-            TOO_LARGE
-        }
+        RenderError::TooManyPixels { .. }
+        | RenderError::TooMuchMemory { .. }
+        | RenderError::TooManyBytes { .. }
+        | RenderError::Deadline => TOO_LARGE,
         RenderError::Worker(_) | RenderError::Source(_) | RenderError::Busy => return Err(error.into()),
         _ => NOT_THUMBNAILABLE,
     };

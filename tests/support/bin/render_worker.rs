@@ -92,8 +92,12 @@ fn tell(lie: &str) -> io::Result<()> {
     say(br#"{"missing":[]}"#)?;
     loop {
         hear()?;
+        say(b"null")?;
         while !hear()?.is_empty() {}
         match lie {
+            "a sight" => {
+                say(br#"{"Seen":{"content_type":"image/png","width":1,"height":1,"duration":null}}"#)?;
+            }
             "no pictures" => say(br#"{"Done":[]}"#)?,
             "a page" => {
                 say(br#"{"Done":[{"original":false,"content_type":"text/html","width":1,"height":1}]}"#)?;

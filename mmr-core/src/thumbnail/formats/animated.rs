@@ -12,6 +12,7 @@ pub(super) mod from_webp;
 mod to_apng;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(super) use self::changes::{Output, OutputForm, Patch};
 pub(super) use self::from_gif::GifFrames;
@@ -73,6 +74,8 @@ pub(super) struct Animation {
     pub(super) frames: u64,
     /// How often it is played; 0 for ever.
     pub(super) plays: u32,
+    /// How long it is played once.
+    pub(super) duration: Duration,
     /// Pixels that one frame takes at most, those of the canvas included.
     pub(super) frame_pixels: u64,
     /// Bytes that drawing takes, a [`Frame`] included.
@@ -205,8 +208,13 @@ pub(super) fn render(
     tracks.into_iter().map(Track::finish).collect()
 }
 
+/// Milliseconds for which a frame with this delay is shown.
+pub(super) const fn shown_for(delay: u32) -> u32 {
+    if delay <= NO_DELAY { USUAL_DELAY } else { delay }
+}
+
 fn add(tracks: &mut [Track<'_>], frame: &Frame, resize: Resize<'_>) -> Result<(), RenderError> {
-    let delay = if frame.delay <= NO_DELAY { USUAL_DELAY } else { frame.delay };
+    let delay = shown_for(frame.delay);
     for Track { placement, changes } in tracks {
         let Some(added) = changes else { continue };
         added.add(resize(frame.rgba.clone(), placement)?, delay)?;

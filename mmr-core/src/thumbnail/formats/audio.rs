@@ -25,7 +25,7 @@ use self::sniff::Kind;
 use super::canvas;
 use super::still::source::SourceReader;
 use super::still::{Format, Header, Pixels};
-use crate::thumbnail::render::{RenderError, RenderTask};
+use crate::thumbnail::render::{Probed, RenderError, RenderTask};
 
 /// The shape of the canvas, in pixels where nothing larger is asked for.
 const CANVAS: (f64, f64) = (768.0, 240.0);
@@ -41,6 +41,12 @@ pub(super) struct Audio;
 impl Format for Audio {
     fn is(&self, source: &[u8]) -> bool {
         Kind::of(source).is_some()
+    }
+
+    fn see(&self, task: &RenderTask) -> Result<Probed, RenderError> {
+        let kind = Kind::of(&task.source).ok_or_else(|| RenderError::decode("no audio"))?;
+        let duration = duration(&task.source);
+        Ok(Probed { content_type: kind.content_type(), width: 0, height: 0, duration })
     }
 
     fn open(&self, task: &RenderTask) -> Result<Header, RenderError> {
@@ -80,7 +86,7 @@ impl Format for Audio {
 
 /// How long an audio file plays, by its headers. `None` where it is of no known format, does not say, or makes its reader
 /// panic.
-pub(in crate::thumbnail) fn duration(source: &[u8]) -> Option<Duration> {
+fn duration(source: &[u8]) -> Option<Duration> {
     let kind = Kind::of(source)?;
     let look = || sound::duration(&*read(kind, Box::new(Cursor::new(source))).ok()?);
     panic::catch_unwind(look).ok().flatten()

@@ -39,11 +39,7 @@ pub(super) fn clamped(asked: Size, most: Size) -> Size {
 
 /// Refuses before anything is read what the policy does not want anyway.
 pub(super) fn admit(content_type: &str, task: &RenderTask) -> Result<(), RenderError> {
-    if task.policy.allows_type(content_type) {
-        Ok(())
-    } else {
-        Err(RenderError::Unsupported(format!("{content_type} is not enabled")))
-    }
+    if task.policy.allows_type(content_type) { Ok(()) } else { Err(RenderError::not_enabled(content_type)) }
 }
 
 /// The header of a source without pixels. `decode_bytes` is beyond the picture itself.

@@ -29,6 +29,7 @@ pub(super) fn header(format: impl Format, source: Bytes) -> Result<Header, Rende
 pub(super) fn try_render(format: impl Format, task: &RenderTask) -> Option<Result<Rendered, RenderError>> {
     let prepared = StillImages::new(vec![Box::new(format)], SAFE).prepare(task)?;
     Some(prepared.and_then(|prepared| match prepared {
+        Prepared::Seen(probed) => panic!("{probed:?}"),
         Prepared::Done(mut done) => Ok(done.remove(0)),
         Prepared::Work(Work { run, .. }) => run().map(|mut done| done.remove(0)),
     }))

@@ -30,7 +30,9 @@ pub(super) use self::webp::WebP;
 use super::animated::{Animation, NewOutput, OutputRoom};
 use crate::policy::ThumbnailPolicy;
 use crate::thumbnail::geometry::{self, Placement};
-use crate::thumbnail::render::{Cancelled, Prepared, RenderError, RenderTask, Rendered, Renderer, Work};
+use crate::thumbnail::render::{
+    Cancelled, Prepared, Probed, RenderError, RenderTask, Rendered, Renderer, Work,
+};
 use crate::types::{Size, ThumbnailSpec, Variant};
 
 /// Renders pictures.
@@ -59,7 +61,11 @@ impl StillImages {
 impl Renderer for StillImages {
     fn prepare(&self, task: &RenderTask) -> Option<Result<Prepared, RenderError>> {
         let format = self.formats.iter().find(|format| format.is(&task.source))?;
-        Some(format.open(task).and_then(|header| plan(header, task, self.writers)))
+        Some(if task.specs.is_empty() {
+            format.see(task).map(Prepared::Seen)
+        } else {
+            format.open(task).and_then(|header| plan(header, task, self.writers))
+        })
     }
 }
 
@@ -70,6 +76,13 @@ pub(super) trait Format: fmt::Debug + Send + Sync + 'static {
 
     /// Reads the header, under the rules of [`Renderer::prepare`].
     fn open(&self, task: &RenderTask) -> Result<Header, RenderError>;
+
+    /// What the source is, for those who want no thumbnail of it.
+    fn see(&self, task: &RenderTask) -> Result<Probed, RenderError> {
+        let header = self.open(task)?;
+        admit(&header, &task.policy)?;
+        Ok(header.seen())
+    }
 }
 
 /// What a codec says about a source after reading its header.
@@ -120,6 +133,12 @@ impl Header {
         }
     }
 
+    fn seen(&self) -> Probed {
+        let Size { width, height } = self.upright();
+        let duration = self.animation.as_ref().filter(|_| self.animated).map(|animation| animation.duration);
+        Probed { content_type: self.content_type, width, height, duration }
+    }
+
     fn original(&self) -> Rendered {
         let Size { width, height } = self.upright();
         Rendered::Original { content_type: self.content_type, width, height }
@@ -130,9 +149,6 @@ impl Header {
 fn plan(header: Header, task: &RenderTask, writers: Writers) -> Result<Prepared, RenderError> {
     let RenderTask { source, specs, policy, cancelled } = task;
     admit(&header, policy)?;
-    if specs.is_empty() {
-        return Ok(Prepared::Done(vec![header.original()]));
-    }
     let mut room = OutputRoom::default();
     let plan = |spec| Plan::of(&header, spec, source.len() as u64, policy, &mut room);
     let plans: Vec<Plan> = specs.iter().map(plan).collect();
@@ -335,7 +351,7 @@ fn admit(header: &Header, policy: &ThumbnailPolicy) -> Result<(), RenderError> {
         return Err(RenderError::decode("picture has no pixels"));
     }
     if !policy.allows_type(header.content_type) {
-        return Err(RenderError::Unsupported(format!("{} is not enabled", header.content_type)));
+        return Err(RenderError::not_enabled(header.content_type));
     }
     let (pixels, limit) = (header.pixels, policy.max_pixels);
     if pixels > limit { Err(RenderError::TooManyPixels { pixels, limit }) } else { Ok(()) }

@@ -292,7 +292,7 @@ async fn renderings_that_fit_the_budget_together_run_together() {
 async fn a_rendering_that_could_never_fit_is_refused_without_running() {
     let mut bench = Bench::with_cost(1, 0, 20 * MIB, 0);
     let result = bench.render().await;
-    assert!(matches!(result, Err(RenderError::TooManyPixels { pixels: 1000, limit: 500 })), "{result:?}");
+    assert!(matches!(result, Err(RenderError::TooMuchMemory { pixels: 1000, limit: 500 })), "{result:?}");
     assert!(bench.begun.try_recv().is_err());
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    protocol::{Answer, BROKEN_OFF, MAX_ORDER_BYTES, Order, Picture, Ready, Setup, Verdict},
+    protocol::{Answer, BROKEN_OFF, Listening, MAX_ORDER_BYTES, Order, Picture, Ready, Seen, Setup, Verdict},
     sandbox::{self, Sandbox},
 };
 use crate::thumbnail::{
@@ -29,6 +29,7 @@ pub fn run(renderers: &[Arc<dyn Renderer>]) -> io::Result<()> {
     parent.say(&Ready { missing: sandbox.missing().to_vec() })?;
     while let Some(order) = parent.hear::<Order>()? {
         sandbox.begin()?;
+        parent.say(&Listening)?;
         let source = parent.source(order.max_source_bytes())?;
         if let Some(source) = source {
             serve(&mut parent, &sandbox, renderers, order, source)?;
@@ -49,6 +50,7 @@ fn serve(
     let prepared = prepare(renderers, &task);
     drop(task);
     let rendered = match prepared {
+        Ok(Prepared::Seen(probed)) => return parent.say(&Answer::Seen(Seen::of(probed))),
         Ok(Prepared::Done(rendered)) => Ok(rendered),
         Ok(Prepared::Work(Work { pixels, required_bytes, at_worst_bytes, run })) => {
             parent.say(&Answer::Planned { pixels, required_bytes, at_worst_bytes })?;

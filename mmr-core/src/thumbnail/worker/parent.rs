@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use super::protocol::{
-    Answer, BROKEN_OFF, MAX_ANSWER_BYTES, MAX_PICTURE_BYTES, Order, Picture, Ready, Setup, Verdict,
+    Answer, BROKEN_OFF, Listening, MAX_ANSWER_BYTES, MAX_PICTURE_BYTES, Order, Picture, Ready, Setup, Verdict,
 };
 use crate::{
     lifecycle::Background,
@@ -123,14 +123,18 @@ impl Workers {
         Ok(ready.missing)
     }
 
-    async fn take(&self) -> Result<Worker, RenderError> {
+    /// A worker that waits for the source. One that died while it was idle costs nobody anything.
+    async fn take(&self, order: &Order) -> Result<Worker, RenderError> {
         loop {
             let idle = self.0.idle().pop();
-            let Some(Idle { mut worker, .. }) = idle else { return self.start().await };
-            if worker.is_alive() {
+            let Some(Idle { mut worker, .. }) = idle else { break };
+            if worker.order(order).await.is_ok() {
                 return Ok(worker);
             }
         }
+        let mut worker = self.start().await?;
+        worker.order(order).await.map_err(RenderError::Worker)?;
+        Ok(worker)
     }
 
     async fn start(&self) -> Result<Worker, RenderError> {
@@ -159,10 +163,10 @@ impl Workers {
         }
     }
 
-    async fn serve(&self, mut worker: Worker, order: RenderOrder) -> Result<Planned, RenderError> {
+    async fn serve(&self, order: RenderOrder) -> Result<Planned, RenderError> {
         let RenderOrder { source, specs, policy, held } = order;
+        let mut worker = self.take(&Order::new(&specs, &policy)).await?;
         let answer = async {
-            worker.say(&Order::new(&specs, &policy)).await?;
             if let Err(broken) = worker.feed(source, policy.max_source_bytes).await? {
                 return Ok(Err(broken));
             }
@@ -186,6 +190,13 @@ impl Workers {
                 });
                 Ok(Planned::Job(Job { cost, run }))
             }
+            Answer::Seen(seen) => match seen.into_probed() {
+                Some(probed) => {
+                    self.put_back(worker);
+                    Ok(Planned::Seen(probed))
+                }
+                None => Err(worker.obituary(&io::Error::other("it saw what no renderer knows")).await),
+            },
             Answer::Done(pictures) => self.collect(worker, pictures).await.map(Planned::Done),
             Answer::Failed(failure) => {
                 self.put_back(worker);
@@ -210,7 +221,9 @@ impl Workers {
                 self.put_back(worker);
                 Err(failure.into())
             }
-            Ok(Answer::Planned { .. }) => Err(worker.obituary(&io::Error::other("it plans again")).await),
+            Ok(Answer::Planned { .. } | Answer::Seen(_)) => {
+                Err(worker.obituary(&io::Error::other("it was told to go and looks again")).await)
+            }
             Err(error) => Err(worker.obituary(&error).await),
         }
     }
@@ -233,8 +246,7 @@ impl Workers {
 #[async_trait]
 impl RenderEngine for Workers {
     async fn prepare(&self, order: RenderOrder) -> Result<Planned, RenderError> {
-        let worker = self.take().await?;
-        self.serve(worker, order).await
+        self.serve(order).await
     }
 }
 
@@ -292,8 +304,14 @@ impl Worker {
         Ok((worker, ready))
     }
 
-    fn is_alive(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+    /// Tells it what to make of the source that comes next.
+    async fn order(&mut self, order: &Order) -> io::Result<()> {
+        let heard = match self.say(order).await {
+            Ok(()) => self.hear::<Listening>().await.map(|Listening| ()),
+            Err(error) => Err(error),
+        };
+        self.busy = heard.is_ok();
+        heard
     }
 
     async fn say(&mut self, word: &(impl Serialize + Sync)) -> io::Result<()> {

@@ -6,19 +6,20 @@
 //! Setup         ->
 //!               <-  Ready
 //! Order         ->
+//!               <-  Listening    whatever happens from here on is the source's doing
 //! source...     ->               chunks, then an empty frame; or BROKEN_OFF
 //!               <-  Answer       if Planned:
 //! Verdict       ->
 //!               <-  Answer       after Done, one frame for each picture
 //! ```
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     policy::ThumbnailPolicy,
-    thumbnail::render::{RenderError, Rendered},
+    thumbnail::render::{Probed, RenderError, Rendered},
     types::{Method, ThumbnailSpec, Variant},
 };
 
@@ -47,6 +48,10 @@ pub(super) struct Ready {
     /// What the kernel does not have, one remark for each.
     pub(super) missing: Vec<String>,
 }
+
+/// The worker lives and has understood.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Listening;
 
 /// What to make of the source that follows.
 #[derive(Debug, Serialize, Deserialize)]
@@ -139,9 +144,34 @@ pub(super) enum Answer {
         required_bytes: u64,
         at_worst_bytes: u64,
     },
+    /// There were no specs.
+    Seen(Seen),
     /// The thumbnails, in the order of the specs; the bytes of those that are not the original follow.
     Done(Vec<Picture>),
     Failed(Failure),
+}
+
+/// A [`Probed`] on its way.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Seen {
+    content_type: String,
+    width: u32,
+    height: u32,
+    duration: Option<Duration>,
+}
+
+impl Seen {
+    pub(super) fn of(probed: Probed) -> Self {
+        let Probed { content_type, width, height, duration } = probed;
+        Self { content_type: content_type.to_owned(), width, height, duration }
+    }
+
+    /// Back to what it stands for. `None` for what no renderer knows.
+    pub(super) fn into_probed(self) -> Option<Probed> {
+        let Self { content_type, width, height, duration } = self;
+        let content_type = ThumbnailPolicy::known_types().find(|known| *known == content_type)?;
+        Some(Probed { content_type, width, height, duration })
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -163,11 +193,8 @@ impl Picture {
 
     /// Back to what it stands for. `None` for what no renderer makes.
     pub(super) fn into_rendered(self, bytes: bytes::Bytes) -> Option<Rendered> {
-        // What is passed on as it is goes out under its declared type; what is made here is a picture.
-        const MADE: [&str; 5] = ["image/jpeg", "image/png", "image/apng", "image/gif", "image/webp"];
-        let mut known: Box<dyn Iterator<Item = &'static str>> =
-            if self.original { Box::new(ThumbnailPolicy::known_types()) } else { Box::new(MADE.into_iter()) };
-        let content_type = known.find(|known| *known == self.content_type)?;
+        const SERVABLE: [&str; 5] = ["image/jpeg", "image/png", "image/apng", "image/gif", "image/webp"];
+        let content_type = SERVABLE.into_iter().find(|known| *known == self.content_type)?;
         let Self { original, width, height, .. } = self;
         Some(if original {
             Rendered::Original { content_type, width, height }
@@ -182,6 +209,7 @@ impl Picture {
 pub(super) enum Failure {
     Unsupported(String),
     TooManyPixels { pixels: u64, limit: u64 },
+    TooMuchMemory { pixels: u64, limit: u64 },
     TooManyBytes { limit: u64 },
     Decode(String),
     Encode(String),
@@ -193,6 +221,7 @@ impl From<RenderError> for Failure {
         match error {
             RenderError::Unsupported(what) => Self::Unsupported(shorten(what)),
             RenderError::TooManyPixels { pixels, limit } => Self::TooManyPixels { pixels, limit },
+            RenderError::TooMuchMemory { pixels, limit } => Self::TooMuchMemory { pixels, limit },
             RenderError::TooManyBytes { limit } => Self::TooManyBytes { limit },
             RenderError::Decode(cause) => Self::Decode(shorten(cause.to_string())),
             RenderError::Encode(cause) => Self::Encode(shorten(cause.to_string())),
@@ -210,6 +239,7 @@ impl From<Failure> for RenderError {
         match failure {
             Failure::Unsupported(what) => Self::Unsupported(what),
             Failure::TooManyPixels { pixels, limit } => Self::TooManyPixels { pixels, limit },
+            Failure::TooMuchMemory { pixels, limit } => Self::TooMuchMemory { pixels, limit },
             Failure::TooManyBytes { limit } => Self::TooManyBytes { limit },
             Failure::Decode(cause) => Self::decode(cause),
             Failure::Encode(cause) => Self::encode(cause),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use mmr_core::policy::ThumbnailPolicy;
+
 use crate::config::{
     schema::section,
     values::{SourceType, Text},
@@ -139,7 +141,7 @@ fn default_sizes() -> Vec<Size> {
         .into()
 }
 
-/// Those that are built into matrix-media-repo; its sample configuration lists more.
+/// What every client shows and every build renders; whoever brings a configuration of matrix-media-repo has a list.
 fn default_types() -> Vec<SourceType> {
-    ["image/jpeg", "image/jpg", "image/png", "image/gif"].map(SourceType::new).into()
+    ThumbnailPolicy::default().types.iter().map(|name| SourceType::new(name)).collect()
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use png::{BlendOp, ColorType, Decoder, DisposeOp, Reader, Transformations};
 
 use super::canvas::{Blend, Canvas, Disposal};
-use super::{Frame, Frames};
+use super::{Frame, Frames, shown_for};
 use crate::thumbnail::formats::still::SourceReader;
 use crate::thumbnail::geometry::Rect;
 use crate::thumbnail::render::{Cancelled, RenderError};
@@ -18,6 +18,8 @@ pub(in crate::thumbnail::formats) struct ApngOutline {
     pub(in crate::thumbnail::formats) frames: u64,
     /// How often they are played; 0 for ever.
     pub(in crate::thumbnail::formats) plays: u32,
+    /// Milliseconds for which all frames together are shown.
+    pub(in crate::thumbnail::formats) millis: u64,
 }
 
 impl ApngOutline {
@@ -31,7 +33,15 @@ impl ApngOutline {
                     outline.frames = u32::from_be_bytes([*f0, *f1, *f2, *f3]).into();
                     outline.plays = u32::from_be_bytes([*p0, *p1, *p2, *p3]);
                 }
-                (b"fcTL", _) => found += 1,
+                (b"fcTL", control) => {
+                    found += 1;
+                    if let Some([n0, n1, d0, d1]) = control.get(20..24)
+                        && found <= outline.frames
+                    {
+                        let delay = delay(u16::from_be_bytes([*n0, *n1]), u16::from_be_bytes([*d0, *d1]));
+                        outline.millis += u64::from(shown_for(delay));
+                    }
+                }
                 _ => {}
             }
         }
@@ -141,10 +151,14 @@ impl Drawing {
         };
         self.first = false;
         self.canvas.draw(rect, &rgba, blend, disposal)?;
-        let (numerator, denominator) = (u32::from(control.delay_num), u32::from(control.delay_den));
-        let delay = numerator * 1000 / if denominator == 0 { 100 } else { denominator };
+        let delay = delay(control.delay_num, control.delay_den);
         Ok(Frame { rgba: self.canvas.rgba().to_vec(), delay })
     }
+}
+
+/// A fraction of a second in milliseconds.
+fn delay(numerator: u16, denominator: u16) -> u32 {
+    u32::from(numerator) * 1000 / if denominator == 0 { 100 } else { u32::from(denominator) }
 }
 
 /// Rows of `stride` samples become rows of `size` RGBA pixels.

@@ -30,6 +30,7 @@ fn try_thumbnails(task: &RenderTask, new: NewOutput) -> Result<Vec<Rendered>, Re
         .prepare(task)
         .expect("the format is known")?
     {
+        Prepared::Seen(probed) => panic!("{probed:?}"),
         Prepared::Done(done) => Ok(done),
         Prepared::Work(work) => (work.run)(),
     }
@@ -456,7 +457,14 @@ fn nothing_moves_where_it_is_not_allowed_however_small() {
 
 fn unopened(frames: u64, frame_pixels: u64, drawing_bytes: u64) -> Animation {
     let open = || Err(RenderError::decode("nobody should draw this"));
-    Animation { frames, plays: 0, frame_pixels, drawing_bytes, open: Arc::new(open) }
+    Animation {
+        frames,
+        plays: 0,
+        duration: Duration::ZERO,
+        frame_pixels,
+        drawing_bytes,
+        open: Arc::new(open),
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! GIF sources.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use image::codecs::gif::GifDecoder;
 use image::metadata::Orientation;
@@ -8,7 +9,7 @@ use image::{ImageDecoder, Limits};
 
 use super::source::SourceReader;
 use super::{Decode, Format, Header, animated_still, into_render_error, steps};
-use crate::thumbnail::formats::animated::{Animation, CHANNELS, GifFrames};
+use crate::thumbnail::formats::animated::{Animation, CHANNELS, GifFrames, shown_for};
 use crate::thumbnail::render::{RenderError, RenderTask};
 use crate::types::Size;
 
@@ -39,6 +40,7 @@ fn open(task: &RenderTask) -> Result<Header, RenderError> {
     let animation = Animation {
         frames: outline.frames,
         plays: outline.plays,
+        duration: Duration::from_millis(outline.millis),
         frame_pixels: size.area() + outline.largest_frame,
         // Besides, the frame drawn last and the one before it.
         drawing_bytes: allocated + 2 * canvas,
@@ -74,13 +76,15 @@ struct Outline {
     frames: u64,
     /// How often they are played; 0 for ever.
     plays: u32,
+    /// Milliseconds for which all frames together are shown.
+    millis: u64,
     /// Pixels of the largest frame, which need not fit the canvas.
     largest_frame: u64,
 }
 
 impl Outline {
     fn of(source: &[u8]) -> Self {
-        let mut outline = Self { frames: 0, plays: 1, largest_frame: 0 };
+        let mut outline = Self { frames: 0, plays: 1, millis: 0, largest_frame: 0 };
         // A file that ends early, or in garbage, has the frames until there.
         let _ = outline.walk(&mut Blocks(source));
         outline
@@ -89,18 +93,24 @@ impl Outline {
     fn walk(&mut self, blocks: &mut Blocks<'_>) -> Option<()> {
         let screen = blocks.take(13)?;
         blocks.skip_colours(screen[10])?;
+        let mut delay = 0;
         loop {
             match blocks.take(1)?[0] {
                 b',' => {
                     let frame = blocks.take(9)?;
                     let side = |at: usize| u64::from(u16::from_le_bytes([frame[at], frame[at + 1]]));
                     self.frames += 1;
+                    self.millis += u64::from(shown_for(std::mem::take(&mut delay)));
                     self.largest_frame = self.largest_frame.max(side(4) * side(6));
                     blocks.skip_colours(frame[8])?;
                     blocks.take(1)?;
                     blocks.skip_data()?;
                 }
                 b'!' => {
+                    // In hundredths of a second, for the frame that follows.
+                    if let [0xF9, 4, _, low, high, ..] = *blocks.0 {
+                        delay = 10 * u32::from(u16::from_le_bytes([low, high]));
+                    }
                     self.see_extension(blocks.0);
                     blocks.take(1)?;
                     blocks.skip_data()?;
@@ -159,9 +169,10 @@ mod tests {
     fn the_outline_counts_frames_and_finds_the_largest() {
         assert_eq!(
             Outline::of(&images::animated_gif(8, 6, 5)),
-            Outline { frames: 5, plays: 1, largest_frame: 48 }
+            Outline { frames: 5, plays: 1, millis: 500, largest_frame: 48 }
         );
-        assert_eq!(Outline::of(&images::gif(8, 6)), Outline { frames: 1, plays: 1, largest_frame: 48 });
+        let still = Outline { frames: 1, plays: 1, millis: 100, largest_frame: 48 };
+        assert_eq!(Outline::of(&images::gif(8, 6)), still);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! PNG sources.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use image::codecs::png::PngDecoder;
 use image::metadata::Orientation;
@@ -71,11 +72,12 @@ fn open(task: &RenderTask) -> Result<Header, RenderError> {
 fn animation(task: &RenderTask, size: Size, chunk_bytes: u64, working_bytes: u64) -> Animation {
     /// As decoded, the same in RGBA, the canvas, what it was before, and the frame handed out.
     const COPIES: u64 = 5;
-    let ApngOutline { frames, plays } = ApngOutline::of(&task.source);
+    let ApngOutline { frames, plays, millis } = ApngOutline::of(&task.source);
     let frames_of = PngFrames { source: task.source.clone(), cancelled: task.cancelled.clone(), chunk_bytes };
     Animation {
         frames,
         plays,
+        duration: Duration::from_millis(millis),
         frame_pixels: 2 * size.area(),
         drawing_bytes: (COPIES * CHANNELS * size.area()).saturating_add(working_bytes),
         open: Arc::new(move || frames_of.open()),

@@ -1,6 +1,7 @@
 //! WebP sources.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use image::ImageDecoder;
 use image::codecs::webp::WebPDecoder;
@@ -8,7 +9,7 @@ use image::metadata::Orientation;
 
 use super::source::SourceReader;
 use super::{Decode, Format, Header, animated_still, into_render_error, steps};
-use crate::thumbnail::formats::animated::{Animation, WebPFrames};
+use crate::thumbnail::formats::animated::{Animation, WebPFrames, shown_for};
 use crate::thumbnail::render::{RenderError, RenderTask};
 use crate::types::Size;
 
@@ -64,6 +65,7 @@ fn animation(task: &RenderTask, outline: &Outline<'_>, size: Size) -> Animation 
     Animation {
         frames: outline.frames,
         plays: outline.plays,
+        duration: Duration::from_millis(outline.millis),
         frame_pixels: size.area() + size.area().max(outline.largest_frame),
         drawing_bytes: outline.decode_bytes(size, task.source.len()),
         open: Arc::new(move || frames.open()),
@@ -78,6 +80,8 @@ struct Outline<'a> {
     frames: u64,
     /// How often they are played; 0 for ever.
     plays: u32,
+    /// Milliseconds for which all frames together are shown.
+    millis: u64,
     /// Pixels of the largest lossy frame. The decoder makes room for what the frame says before it compares
     /// that with the canvas.
     largest_frame: u64,
@@ -105,6 +109,10 @@ impl<'a> Outline<'a> {
                 // A frame of an animation: sixteen bytes, then chunks of its own.
                 b"ANMF" => {
                     outline.frames += 1;
+                    if let Some([low, middle, high]) = data.get(12..15) {
+                        let delay = u32::from_le_bytes([*low, *middle, *high, 0]);
+                        outline.millis += u64::from(shown_for(delay));
+                    }
                     for Chunk { name, data, .. } in Chunks(data.get(16..).unwrap_or_default()) {
                         outline.see(name, data);
                     }

@@ -1,0 +1,284 @@
+//! How long a video plays, by its header, which is looked for in the stream: nothing else of it is kept.
+
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use futures_util::StreamExt as _;
+
+use super::kinds::Container;
+use crate::{
+    stream::{ByteStream, StreamError},
+    thumbnail::RenderError,
+};
+
+/// How long it says that it plays; `None` where that is not said in what there is of the source.
+pub(super) async fn read(container: Container, source: ByteStream) -> Result<Option<Duration>, RenderError> {
+    let reader = Reader { source, rest: Bytes::new() };
+    let said = match container {
+        Container::Mp4 | Container::QuickTime => movie(reader).await,
+        Container::Matroska | Container::WebM => segment(reader).await,
+    };
+    match said {
+        Ok(duration) => Ok(Some(duration).filter(|duration| !duration.is_zero())),
+        Err(Some(error)) => Err(RenderError::Source(error)),
+        Err(None) => Ok(None),
+    }
+}
+
+/// The error of the source; or none, where it ends or says nothing that makes sense.
+type Result<T, E = Option<StreamError>> = std::result::Result<T, E>;
+
+/// ISO 14496-12, 4.2 and 8.2: the box `mvhd` in `moov`, wherever that is.
+async fn movie(mut source: Reader) -> Result<Duration> {
+    loop {
+        let short = u64::from(u32::from_be_bytes(source.take().await?));
+        let name = source.take::<4>().await?;
+        let body = match short {
+            // Up to the end of the file.
+            0 => Some(u64::MAX),
+            1 => u64::from_be_bytes(source.take().await?).checked_sub(16),
+            short => short.checked_sub(8),
+        };
+        match &name {
+            b"moov" => {}
+            b"mvhd" => break,
+            _ => source.skip(body.ok_or(None)?).await?,
+        }
+    }
+    let [version, _, _, _] = source.take().await?;
+    let (rate, ticks) = if version == 0 {
+        source.skip(8).await?;
+        let rate = u32::from_be_bytes(source.take().await?);
+        (rate, known(u64::from(u32::from_be_bytes(source.take().await?)), u32::MAX.into()))
+    } else {
+        source.skip(16).await?;
+        let rate = u32::from_be_bytes(source.take().await?);
+        (rate, known(u64::from_be_bytes(source.take().await?), u64::MAX))
+    };
+    let nanos = (u128::from(ticks?) * 1_000_000_000).checked_div(rate.into()).ok_or(None)?;
+    u64::try_from(nanos).map(Duration::from_nanos).map_err(|_| None)
+}
+
+fn known(ticks: u64, unknown: u64) -> Result<u64> {
+    if ticks == unknown { Err(None) } else { Ok(ticks) }
+}
+
+/// RFC 9559, 5.1: `Duration` in `Info` in the `Segment`, counted in its `TimestampScale`.
+async fn segment(mut source: Reader) -> Result<Duration> {
+    const SEGMENT: u64 = 0x1853_8067;
+    const INFO: u64 = 0x1549_A966;
+    const TIMESTAMP_SCALE: u64 = 0x002A_D7B1;
+    const DURATION: u64 = 0x4489;
+    let mut left = loop {
+        match source.element().await? {
+            Element { id: SEGMENT, .. } => {}
+            Element { id: INFO, body: Some(body), .. } => break body,
+            other => source.skip(other.body.ok_or(None)?).await?,
+        }
+    };
+    let (mut nanos, mut ticks) = (1_000_000, None);
+    while left > 0 {
+        let Element { id, head, body } = source.element().await?;
+        let body = body.ok_or(None)?;
+        left = left.checked_sub(head).and_then(|left| left.checked_sub(body)).ok_or(None)?;
+        match (id, body) {
+            (TIMESTAMP_SCALE, 1..=8) => nanos = source.number(0, body).await?,
+            (DURATION, 4) => ticks = Some(f64::from(f32::from_be_bytes(source.take().await?))),
+            (DURATION, 8) => ticks = Some(f64::from_be_bytes(source.take().await?)),
+            _ => source.skip(body).await?,
+        }
+    }
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "it is usually a million, and the ticks are a float as well"
+    )]
+    let seconds = ticks.ok_or(None)? * nanos as f64 / 1e9;
+    Duration::try_from_secs_f64(seconds).map_err(|_| None)
+}
+
+/// RFC 8794, 4 to 6: what comes in front of the body of an element.
+struct Element {
+    id: u64,
+    /// Bytes of this.
+    head: u64,
+    /// Bytes of the body, where they are said.
+    body: Option<u64>,
+}
+
+struct Reader {
+    source: ByteStream,
+    rest: Bytes,
+}
+
+impl Reader {
+    /// Makes that there is at least one byte at hand.
+    async fn fill(&mut self) -> Result<()> {
+        while self.rest.is_empty() {
+            self.rest = match self.source.next().await {
+                Some(Ok(chunk)) => chunk,
+                Some(Err(StreamError::TooLarge { .. })) | None => return Err(None),
+                Some(Err(error)) => return Err(Some(error)),
+            };
+        }
+        Ok(())
+    }
+
+    async fn byte(&mut self) -> Result<u8> {
+        self.fill().await?;
+        Ok(self.rest.get_u8())
+    }
+
+    async fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let mut taken = [0; N];
+        for byte in &mut taken {
+            *byte = self.byte().await?;
+        }
+        Ok(taken)
+    }
+
+    async fn skip(&mut self, mut bytes: u64) -> Result<()> {
+        while bytes > 0 {
+            self.fill().await?;
+            let step = usize::try_from(bytes).unwrap_or(usize::MAX).min(self.rest.len());
+            self.rest.advance(step);
+            bytes -= step as u64;
+        }
+        Ok(())
+    }
+
+    /// So many more bytes of a number that begins with `value`.
+    async fn number(&mut self, mut value: u64, bytes: u64) -> Result<u64> {
+        for _ in 0..bytes {
+            value = value << 8 | u64::from(self.byte().await?);
+        }
+        Ok(value)
+    }
+
+    /// A number that says in the zeros of its first byte how many bytes follow: that many, and the number with its mark.
+    async fn varying(&mut self) -> Result<(u32, u64)> {
+        let first = self.byte().await?;
+        let more = first.leading_zeros();
+        if more > 7 {
+            return Err(None);
+        }
+        Ok((more, self.number(first.into(), more.into()).await?))
+    }
+
+    async fn element(&mut self) -> Result<Element> {
+        let (more_of_id, id) = self.varying().await?;
+        let (more, length) = self.varying().await?;
+        let mark = 1_u64 << (7 * (more + 1));
+        let length = length & (mark - 1);
+        Ok(Element {
+            id,
+            head: u64::from(2 + more_of_id + more),
+            body: Some(length).filter(|&length| length != mark - 1),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    async fn duration_of(container: Container, source: &[u8]) -> Option<Duration> {
+        let bytes = source.iter().map(|byte| Ok(Bytes::copy_from_slice(&[*byte]))).collect::<Vec<_>>();
+        let in_pieces = read(container, ByteStream::new(stream::iter(bytes))).await.unwrap();
+        let whole = read(container, Bytes::copy_from_slice(source).into()).await.unwrap();
+        assert_eq!(in_pieces, whole);
+        whole
+    }
+
+    fn atom(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len() + 8).unwrap();
+        [&length.to_be_bytes()[..], name, body].concat()
+    }
+
+    fn mp4(version: u8, rate: u32, ticks: &[u8]) -> Vec<u8> {
+        let times = if version == 0 { 8 } else { 16 };
+        let header =
+            [&[version, 0, 0, 0][..], &vec![7; times], &rate.to_be_bytes(), ticks, &[0; 80]].concat();
+        let long = [b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x15", &[9; 5][..]].concat();
+        [atom(b"ftyp", b"isom"), long, atom(b"moov", &[atom(b"free", b"x"), atom(b"mvhd", &header)].concat())]
+            .concat()
+    }
+
+    #[tokio::test]
+    async fn an_mp4_says_it_in_its_header_wherever_that_is() {
+        let short = mp4(0, 600, &900_u32.to_be_bytes());
+        assert_eq!(duration_of(Container::Mp4, &short).await, Some(Duration::from_millis(1500)));
+        let long = mp4(1, 1_000_000, &2_500_000_u64.to_be_bytes());
+        assert_eq!(duration_of(Container::QuickTime, &long).await, Some(Duration::from_millis(2500)));
+    }
+
+    #[tokio::test]
+    async fn an_mp4_that_does_not_know_says_nothing() {
+        for source in [
+            mp4(0, 600, &u32::MAX.to_be_bytes()),
+            mp4(0, 600, &0_u32.to_be_bytes()),
+            mp4(0, 0, &9_u32.to_be_bytes()),
+            mp4(1, 1, &u64::MAX.to_be_bytes()),
+            mp4(1, 1, &(u64::MAX - 1).to_be_bytes()),
+            atom(b"ftyp", b"isom"),
+            b"\0\0\0\0mdat and so on".to_vec(),
+            b"\0\0\0\x02free".to_vec(),
+        ] {
+            assert_eq!(duration_of(Container::Mp4, &source).await, None, "{}", source.escape_ascii());
+        }
+    }
+
+    /// An element whose length takes two bytes.
+    fn element(id: &[u8], body: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(body.len()).unwrap() | 0x4000;
+        [id, &length.to_be_bytes(), body].concat()
+    }
+
+    fn webm(info: &[Vec<u8>]) -> Vec<u8> {
+        let head = element(b"\x1A\x45\xDF\xA3", b"\x42\x82\x84webm");
+        let parts = [element(b"\xEC", b"void"), element(b"\x15\x49\xA9\x66", &info.concat())].concat();
+        [head, b"\x18\x53\x80\x67\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFF".to_vec(), parts].concat()
+    }
+
+    #[tokio::test]
+    async fn matroska_says_it_in_its_own_unit() {
+        let ticks = element(b"\x44\x89", &1500_f64.to_be_bytes());
+        let scale = element(b"\x2A\xD7\xB1", &[0x0F, 0x42, 0x40]);
+        for info in [vec![ticks.clone()], vec![ticks.clone(), scale]] {
+            let said = duration_of(Container::WebM, &webm(&info)).await;
+            assert_eq!(said, Some(Duration::from_millis(1500)));
+        }
+        let tenths = element(b"\x2A\xD7\xB1", &100_000_000_u32.to_be_bytes());
+        let ticks = element(b"\x44\x89", &15_f32.to_be_bytes());
+        let said = duration_of(Container::Matroska, &webm(&[tenths, ticks])).await;
+        assert_eq!(said, Some(Duration::from_millis(1500)));
+    }
+
+    #[tokio::test]
+    async fn matroska_that_does_not_know_says_nothing() {
+        for source in [
+            webm(&[]),
+            webm(&[element(b"\x44\x89", &f64::NAN.to_be_bytes())]),
+            webm(&[element(b"\x44\x89", &f64::MAX.to_be_bytes())]),
+            webm(&[element(b"\x44\x89", &(-1_f64).to_be_bytes())]),
+            webm(&[element(b"\x44\x89", b"odd")]),
+            webm(&[b"\x44\x89\xFF".to_vec()]),
+            webm(&[b"\x44\x89\x88".to_vec()]),
+            b"\0\0\0".to_vec(),
+        ] {
+            assert_eq!(duration_of(Container::WebM, &source).await, None, "{}", source.escape_ascii());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_source_that_breaks_off_is_an_error_and_one_that_is_too_long_is_not() {
+        let read = |error| {
+            let parts = [Ok(Bytes::from_static(b"\0\0\0\x14ftyp")), Err(error)];
+            read(Container::Mp4, ByteStream::new(stream::iter(parts)))
+        };
+        let broken = read(StreamError::Storage("gone".into())).await;
+        assert!(matches!(broken, Err(RenderError::Source(StreamError::Storage(_)))), "{broken:?}");
+        assert!(matches!(read(StreamError::TooLarge { limit: 8 }).await, Ok(None)));
+    }
+}
