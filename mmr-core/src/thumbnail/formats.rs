@@ -16,6 +16,8 @@ mod bmp;
 mod canvas;
 #[cfg(all(test, feature = "images"))]
 mod checks;
+#[cfg(all(test, feature = "audio", feature = "jxl", feature = "native", feature = "pdf", feature = "svg"))]
+mod golden;
 #[cfg(feature = "jxl")]
 mod jxl;
 #[cfg(feature = "native")]
