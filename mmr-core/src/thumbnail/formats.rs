@@ -26,6 +26,8 @@ mod native;
 mod pdf;
 #[cfg(feature = "images")]
 mod still;
+#[cfg(all(test, feature = "images"))]
+mod storm;
 #[cfg(feature = "svg")]
 mod svg;
 #[cfg(feature = "images")]

@@ -78,6 +78,8 @@ async fn every_kind_of_file_is_shown_as_it_is() {
                         if std::env::var_os("MEASURE").is_some() { eprintln!("{name} {set} {spec} {:?} {found:?}", golden.fidelity); }
                         (found.mean > limit.mean || found.most > limit.most).then(|| format!("{found:?}"))
                     }
+                    // The middle of a sound says little.
+                    _ if spec.method == Method::Crop => None,
                     sound => look::complaint_about_sound(&got, sound),
                 };
                 wrong.extend(complaint.map(|what| format!("{name}, renderers {set}, {spec}: {what}")));

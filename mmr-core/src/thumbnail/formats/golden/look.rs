@@ -117,7 +117,6 @@ pub(super) fn complaint_about_sound(got: &RgbaImage, shows: Shows) -> Option<Str
             ([0.0, 0.75, 0.4, 1.0], GROUND),
             ([0.6, 0.3, 0.9, 0.7], BARS),
         ],
-        Shows::Sound => &[([0.1, 0.45, 0.9, 0.55], BARS)],
         Shows::Cover => &[
             ([0.36, 0.05, 0.46, 0.25], CORNERS[0]),
             ([0.54, 0.05, 0.64, 0.25], CORNERS[1]),
