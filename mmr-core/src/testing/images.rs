@@ -14,6 +14,7 @@ mod documents;
 pub mod golden;
 pub mod hostile;
 mod jxl;
+mod kinds;
 mod png;
 mod scans;
 mod subsampled;
@@ -39,6 +40,7 @@ pub use self::documents::{encrypted_pdf, pdf, pdf_from, pdf_of, svg};
 pub use self::jxl::{
     alpha_jxl, grey_jxl, jxl_in_container, jxl_with_orientation, jxl_with_profile, lossy_jxl, sixteen_bit_jxl,
 };
+pub use self::kinds::{clear_palette_png, grey_alpha_png, interlaced_png, lossy_alpha_webp, svgz};
 pub use self::png::{
     alpha_png, animated_png, animated_png_of, black_png, grey_png, lying_png, opaque_rgba_png, palette_png,
     photo_png, png, png_bomb, png_with_orientation, png_with_profile, png_with_profile_bomb, sixteen_bit_png,

@@ -188,7 +188,7 @@ pub fn moving_png(width: u32, height: u32, plays: u32, kind: ApngKind, parts: &[
 }
 
 /// The unfiltered rows of the seven passes of Adam7.
-fn passes(rgba: &[u8], width: u32, height: u32) -> Vec<u8> {
+pub(super) fn passes(rgba: &[u8], width: u32, height: u32) -> Vec<u8> {
     const PASSES: [(usize, usize, usize, usize); 7] =
         [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
     let (width, height) = (width as usize, height as usize);

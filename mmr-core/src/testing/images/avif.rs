@@ -81,6 +81,10 @@ pub struct Avif {
     pub in_idat: bool,
     /// Cut codestreams in two pieces, with other bytes between them.
     pub in_pieces: bool,
+    /// Make the grid of its first tile, so many times, and list no other.
+    pub shared_tile: Option<usize>,
+    /// State each codestream's place so many times.
+    pub repeats: usize,
     /// The first brand.
     pub brand: [u8; 4],
     /// A property that nobody knows, and whether it must be understood.
@@ -103,6 +107,8 @@ impl Avif {
             nclx: None,
             in_idat: false,
             in_pieces: false,
+            shared_tile: None,
+            repeats: 1,
             brand: *b"avif",
             unknown: None,
         }
@@ -135,7 +141,8 @@ impl Avif {
             let (width, height) = self.size();
             let side = |side: u32| u16::try_from(side).unwrap_or(u16::MAX).to_be_bytes();
             let described = [&[0, 0, rows - 1, columns - 1], &side(width)[..], &side(height)[..]].concat();
-            let tiles: Vec<u16> = (2..).take(self.tiles.len()).collect();
+            let own = || (2..).take(self.tiles.len()).collect();
+            let tiles: Vec<u16> = self.shared_tile.map_or_else(own, |times| vec![2; times]);
             items.push(Item {
                 kind: "grid",
                 data: described,
@@ -208,8 +215,9 @@ impl Avif {
                 pieces.push((at + cut + GAP, item.data.len() - cut));
             }
             at = pieces.last().map_or(at, |(at, len)| at + len);
-            let count = u8::try_from(pieces.len()).unwrap_or(0);
-            iloc.extend([&id[..], &[0, u8::from(self.in_idat), 0, 0, 0, count]].concat());
+            let pieces = pieces.repeat(self.repeats);
+            let [high, low] = u16::try_from(pieces.len()).unwrap_or(0).to_be_bytes();
+            iloc.extend([&id[..], &[0, u8::from(self.in_idat), 0, 0, high, low]].concat());
             for (at, len) in pieces {
                 iloc.extend(long(at));
                 iloc.extend(long(len));

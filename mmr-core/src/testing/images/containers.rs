@@ -136,7 +136,7 @@ fn adler32(data: impl Iterator<Item = u8>) -> u32 {
     b << 16 | a
 }
 
-fn crc32(data: &[u8]) -> u32 {
+pub(super) fn crc32(data: &[u8]) -> u32 {
     let crc = data.iter().fold(u32::MAX, |crc, &byte| {
         (0..8).fold(crc ^ u32::from(byte), |crc, _| {
             let divided = crc >> 1;
