@@ -61,10 +61,10 @@ const CODED: (u32, u32) = (64, 48);
 
 const USUAL: Shows = Shows::Quarters(opaque(CORNERS));
 /// As the primaries of Display P3 are in sRGB, or as near as that has them.
-const SATURATED: Shows =
-    Shows::Quarters(opaque([[240, 0, 0], [0, 204, 0], [30, 30, 229], [250, 250, 250]]));
+const SATURATED: Shows = Shows::Quarters(opaque([[240, 0, 0], [0, 204, 0], [30, 30, 229], [250, 250, 250]]));
 /// With red and green exchanged.
-const SWAPPED: Shows = Shows::Quarters(opaque([[30, 220, 30], [200, 30, 30], [30, 30, 220], [250, 250, 250]]));
+const SWAPPED: Shows =
+    Shows::Quarters(opaque([[30, 220, 30], [200, 30, 30], [30, 30, 220], [250, 250, 250]]));
 const GREY: Shows = sides([40, 40, 40, 255], [210, 210, 210, 255]);
 const CLEAR_RIGHT: Shows = sides([255, 0, 0, 255], [0; 4]);
 
@@ -272,10 +272,11 @@ fn jxls() -> Vec<Golden> {
         one("jxl-container.jxl", super::jxl_in_container(&super::lossy_jxl(), 1), USUAL),
         one("jxl-container-parts.jxl", super::jxl_in_container(&super::lossy_jxl(), 20), USUAL),
     ];
-    all.extend(turned("jxl", "jxl", Lossy, super::jxl_with_orientation).into_iter().map(|golden| Golden {
-        size: CODED,
-        ..golden
-    }));
+    all.extend(
+        turned("jxl", "jxl", Lossy, super::jxl_with_orientation)
+            .into_iter()
+            .map(|golden| Golden { size: CODED, ..golden }),
+    );
     all
 }
 

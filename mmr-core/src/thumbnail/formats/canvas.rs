@@ -61,7 +61,7 @@ pub(super) fn header(
         jpeg_if_opaque: false,
         decode_bytes: decode_bytes.saturating_add(size.area() * CHANNELS),
         at_worst_bytes: 0,
-        decode: Box::new(move |asked| decode(clamped(asked, size))),
+        decode: Box::new(move |asked| decode(clamped(asked, size)).map(super::still::Pixels::boxed)),
     }
 }
 
@@ -98,7 +98,7 @@ pub(super) mod tests {
         height: u32,
     ) -> Result<RgbaImage, RenderError> {
         let Pixels { data, size: Size { width, height }, layout } =
-            (header.decode)(Size::new(width, height))?;
+            (header.decode)(Size::new(width, height))?.into_pixels()?;
         let picture = match layout {
             Layout::Rgb => ImageBuffer::from_raw(width, height, data).map(DynamicImage::ImageRgb8),
             Layout::Rgba => ImageBuffer::from_raw(width, height, data).map(DynamicImage::ImageRgba8),

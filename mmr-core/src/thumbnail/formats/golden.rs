@@ -15,8 +15,7 @@ use crate::thumbnail::render::{RenderError, Rendered};
 use crate::thumbnail::{RenderLimits, RenderPool, ThumbnailPolicy};
 use crate::types::{Method, ThumbnailSpec, Variant};
 
-const SPECS: [ThumbnailSpec; 2] =
-    [of(32, 32, Method::Crop), of(40, 30, Method::Scale)];
+const SPECS: [ThumbnailSpec; 2] = [of(32, 32, Method::Crop), of(40, 30, Method::Scale)];
 
 const fn of(width: u32, height: u32, method: Method) -> ThumbnailSpec {
     ThumbnailSpec { width, height, method, variant: Variant::Still }
@@ -75,7 +74,9 @@ async fn every_kind_of_file_is_shown_as_it_is() {
                     Shows::Quarters(quarters) => {
                         let wanted = expected(quarters, golden.size, spec, got.dimensions());
                         let (found, limit) = (difference(&got, &wanted), tolerance(golden.fidelity));
-                        if std::env::var_os("MEASURE").is_some() { eprintln!("{name} {set} {spec} {:?} {found:?}", golden.fidelity); }
+                        if std::env::var_os("MEASURE").is_some() {
+                            eprintln!("{name} {set} {spec} {:?} {found:?}", golden.fidelity);
+                        }
                         (found.mean > limit.mean || found.most > limit.most).then(|| format!("{found:?}"))
                     }
                     // The middle of a sound says little.

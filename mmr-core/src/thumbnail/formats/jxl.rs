@@ -66,7 +66,7 @@ impl Format for Jxl {
             jpeg_if_opaque: true,
             decode_bytes: tracked.saturating_add(untracked),
             at_worst_bytes: if header.has_profile { PROFILE_BYTES } else { 0 },
-            decode: Box::new(move |_| decode(&source, size, tracked, &cancelled)),
+            decode: Box::new(move |_| decode(&source, size, tracked, &cancelled).map(Pixels::boxed)),
         })
     }
 }

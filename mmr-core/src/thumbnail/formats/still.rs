@@ -10,6 +10,7 @@ mod moving;
 mod output;
 mod palette;
 mod png;
+mod shrink;
 pub(super) mod source;
 pub(super) mod steps;
 mod webp;
@@ -22,8 +23,10 @@ use image::metadata::Orientation;
 use self::colour::Colours;
 pub(super) use self::gif::Gif;
 pub(super) use self::jpeg::Jpeg;
+pub(super) use self::ladder::Area;
 pub(super) use self::output::{Encoders, JPEG_QUALITY, Safe};
 pub(super) use self::png::Png;
+pub(super) use self::shrink::{Shrinker, Source};
 pub(super) use self::source::SourceReader;
 pub(super) use self::steps::{Layout, Pixels, decode};
 pub(super) use self::webp::WebP;
@@ -115,7 +118,7 @@ pub(super) struct Header {
 ///
 /// At the size given, the largest thumbnail has a pixel for each pixel. A decoder that cannot scale as well as Lanczos
 /// resampling leaves room.
-pub(super) type Decode = Box<dyn FnOnce(Size) -> Result<Pixels, RenderError> + Send>;
+pub(super) type Decode = Box<dyn FnOnce(Size) -> Result<Box<dyn Source>, RenderError> + Send>;
 
 impl Header {
     /// Width and height as shown.
@@ -243,11 +246,11 @@ impl Shown<'_> {
     /// Makes all of them from one decoding, in the order of the placements.
     fn make(
         &self,
-        mut decoded: Pixels,
+        mut decoded: Box<dyn Source>,
         mut finish: Finish,
         cancelled: &Cancelled,
     ) -> Result<Vec<Option<Rendered>>, RenderError> {
-        let mut shrinker = steps::Shrinker::default();
+        let mut shrinker = Shrinker::default();
         let mut weighted = None;
         let mut kept: Vec<Option<Pixels>> = vec![None; self.placements.len()];
         let mut made = vec![None; self.placements.len()];
@@ -260,8 +263,9 @@ impl Shown<'_> {
             if resampled && weighted.is_none() {
                 weighted = Some(decoded.weight_by_alpha()?);
             }
-            let source = rung.from.and_then(|from| kept[from].as_ref()).unwrap_or(&decoded);
-            let mut shown = shrinker.shrink(source, rung.area, size)?;
+            let larger = rung.from.and_then(|from| kept[from].as_ref());
+            let source = larger.map_or(&*decoded, |larger| larger);
+            let mut shown = source.shrink(&mut shrinker, rung.area, size)?;
             if rung.kept {
                 kept[rung.index] = Some(shown.clone());
             }
@@ -360,7 +364,7 @@ fn admit(header: &Header, policy: &ThumbnailPolicy) -> Result<(), RenderError> {
 /// Frame `index` of an animation as its still picture.
 fn animated_still(animation: Animation, index: u64, size: Size, task: &RenderTask) -> Decode {
     let cancelled = task.cancelled.clone();
-    Box::new(move |_| animation.draw(index, &cancelled).map(|rgba| Pixels::rgba(rgba, size)))
+    Box::new(move |_| animation.draw(index, &cancelled).map(|rgba| Pixels::rgba(rgba, size).boxed()))
 }
 
 pub(super) fn into_render_error(error: ImageError) -> RenderError {

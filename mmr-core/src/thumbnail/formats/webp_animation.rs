@@ -1,7 +1,7 @@
 //! Writes animated WebP: libwebp encodes the frames, and the container around them is written here.
 
 use bytes::{Buf, Bytes};
-use webp::{Encoder, PixelLayout, WebPConfig, WebPMemory};
+use webpx::{Encoder, EncoderConfig, Unstoppable};
 
 use super::animated::from_webp::{Chunk, put_chunk, take_chunk};
 use super::animated::{Output, OutputForm, OutputHeader, Patch};
@@ -13,7 +13,7 @@ use crate::types::Size;
 const QUALITY: f32 = 80.0;
 
 /// How hard libwebp tries, up to 6: 4 takes half as long again for 4 to 8 % fewer bytes.
-const EFFORT: i32 = 2;
+const EFFORT: u8 = 2;
 
 /// Flags of the file.
 const ANIMATION: u8 = 0x02;
@@ -24,7 +24,7 @@ const FLAGS_AT: usize = 20;
 
 /// A file being written.
 pub(super) struct WebPAnimation {
-    config: WebPConfig,
+    config: EncoderConfig,
     file: Vec<u8>,
 }
 
@@ -32,10 +32,7 @@ impl WebPAnimation {
     #[expect(clippy::new_ret_no_self, reason = "it is one of several formats to whoever opens it")]
     pub(super) fn new(header: OutputHeader) -> Result<Box<dyn Output>, RenderError> {
         let OutputHeader { size, plays, .. } = header;
-        let mut config =
-            WebPConfig::new().map_err(|()| RenderError::encode("libwebp has another version"))?;
-        config.quality = QUALITY;
-        config.method = EFFORT;
+        let config = EncoderConfig::new().quality(QUALITY).method(EFFORT);
         let mut file = b"RIFF\0\0\0\0WEBP".to_vec();
         let extended = [&[ANIMATION, 0, 0, 0], &less_one(size.width)[..], &less_one(size.height)].concat();
         put_chunk(&mut file, *b"VP8X", &extended);
@@ -90,20 +87,19 @@ impl Output for WebPAnimation {
 }
 
 /// A picture with nothing transparent needs no alpha channel, and is encoded in half the time without.
-fn encode(rgba: &[u8], Size { width, height }: Size, config: &WebPConfig) -> Result<WebPMemory, RenderError> {
-    let encode = |pixels: &[u8], layout| {
-        let encoded = Encoder::new(pixels, layout, width, height).encode_advanced(config);
-        encoded.map_err(|error| RenderError::encode(format!("libwebp: {error:?}")))
+fn encode(rgba: &[u8], Size { width, height }: Size, config: &EncoderConfig) -> Result<Vec<u8>, RenderError> {
+    let encode = |encoder: Encoder<'_>| {
+        encoder.config(config.clone()).encode(Unstoppable).map_err(RenderError::encode)
     };
     let pixels = rgba.as_chunks::<4>().0;
     if pixels.iter().any(|pixel| pixel[3] != u8::MAX) {
-        return encode(rgba, PixelLayout::Rgba);
+        return encode(Encoder::new_rgba(rgba, width, height));
     }
     let mut rgb = Vec::with_capacity(pixels.len() * 3);
     for [r, g, b, _] in pixels {
         rgb.extend([*r, *g, *b]);
     }
-    encode(&rgb, PixelLayout::Rgb)
+    encode(Encoder::new_rgb(&rgb, width, height))
 }
 
 /// The lower three bytes.
@@ -140,15 +136,19 @@ mod tests {
             file.add(&patch).unwrap();
         }
         let file = file.finish().unwrap();
-        let read = webp::AnimDecoder::new(&file).decode().unwrap();
-        assert_eq!((read.len(), read.loop_count), (3, 4));
-        let frames: Vec<_> = (0..3).map(|index| read.get_frame(index).unwrap()).collect();
-        // libwebp tells when a frame ends.
-        let ends: Vec<_> = frames.iter().map(webp::AnimFrame::get_time_ms).collect();
-        assert_eq!(ends, [40, 110, 110 + 0xFF_FFFF]);
-        let blue = |frame: &webp::AnimFrame<'_>| {
+        let mut read = webpx::AnimationDecoder::with_options_limits(
+            &file,
+            webpx::ColorMode::Rgba,
+            false,
+            &webpx::Limits::none(),
+        )
+        .unwrap();
+        assert_eq!((read.info().frame_count, read.info().loop_count), (3, 4));
+        let frames = read.decode_all().unwrap();
+        assert_eq!(frames.iter().map(|frame| frame.duration_ms).collect::<Vec<_>>(), [40, 70, 0xFF_FFFF]);
+        let blue = |frame: &webpx::Frame| {
             let pixel = (11 * 17 + 8) * 4;
-            let [r, _, b, a] = <[u8; 4]>::try_from(&frame.get_image()[pixel..pixel + 4]).unwrap();
+            let [r, _, b, a] = <[u8; 4]>::try_from(&frame.data[pixel..pixel + 4]).unwrap();
             (a, b > r)
         };
         assert_eq!(frames.iter().map(blue).collect::<Vec<_>>(), [(255, false), (0, false), (255, true)]);

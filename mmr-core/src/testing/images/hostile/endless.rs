@@ -26,7 +26,6 @@ pub fn endless() -> Vec<Specimen> {
     ]
 }
 
-
 /// Announces more frames than there are.
 fn png_of_frames(count: u32) -> Vec<u8> {
     let mut file = images::animated_png(48, 36).to_vec();

@@ -56,7 +56,7 @@ impl Cover {
 
     pub(super) fn decode(self) -> Result<DynamicImage, RenderError> {
         let Header { size, orientation, decode, .. } = self.0;
-        let Pixels { data, size: Size { width, height }, layout } = decode(size)?;
+        let Pixels { data, size: Size { width, height }, layout } = decode(size)?.into_pixels()?;
         let picture = match layout {
             Layout::Grey => ImageBuffer::from_raw(width, height, data).map(DynamicImage::ImageLuma8),
             Layout::GreyAlpha => ImageBuffer::from_raw(width, height, data).map(DynamicImage::ImageLumaA8),

@@ -55,7 +55,7 @@ impl Format for Avif {
             at_worst_bytes: 0,
             decode: Box::new(move |wanted| {
                 let shrink = shrink(&container.color, container.alpha.as_ref(), wanted);
-                decode(&container, &color, alpha.as_ref(), shrink, &cancelled)
+                decode(&container, &color, alpha.as_ref(), shrink, &cancelled).map(Pixels::boxed)
             }),
         })
     }

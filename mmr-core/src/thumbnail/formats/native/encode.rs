@@ -1,7 +1,7 @@
 //! JPEG by libjpeg-turbo and lossy `WebP` by libwebp.
 
 use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
-use webp::{Encoder, PixelLayout, WebPConfig};
+use webpx::{Encoder, EncoderConfig, Unstoppable};
 
 use super::super::still::{Encoders, JPEG_QUALITY, Layout, Pixels};
 use crate::thumbnail::render::RenderError;
@@ -11,7 +11,7 @@ use crate::types::Size;
 const WEBP_QUALITY: f32 = 80.0;
 
 /// Effort, 0 to 6. Four, the default, takes three times as long as two to save 4 % of the bytes.
-const WEBP_METHOD: i32 = 2;
+const WEBP_METHOD: u8 = 2;
 
 /// Longest side of a `WebP` picture.
 const WEBP_SIDE: u32 = 16_383;
@@ -40,13 +40,12 @@ impl Encoders for Native {
         if width.max(height) > WEBP_SIDE {
             return None;
         }
-        let mut config = WebPConfig::new().ok()?;
-        config.quality = WEBP_QUALITY;
-        config.method = WEBP_METHOD;
-        let encode = |data: &[u8], layout| {
-            let encoded = Encoder::new(data, layout, width, height).encode_advanced(&config);
-            encoded.map(|bytes| bytes.to_vec()).map_err(|error| RenderError::encode(format!("{error:?}")))
+        let encode = |encoder: Encoder<'_>| {
+            let config = EncoderConfig::new().quality(WEBP_QUALITY).method(WEBP_METHOD);
+            encoder.config(config).encode(Unstoppable).map_err(RenderError::encode)
         };
+        let rgb = |data: &[u8]| encode(Encoder::new_rgb(data, width, height));
+        let rgba = |data: &[u8]| encode(Encoder::new_rgba(data, width, height));
         let spread = |channels: usize| -> Vec<u8> {
             pixels
                 .bytes()
@@ -55,10 +54,10 @@ impl Encoders for Native {
                 .collect()
         };
         Some(match pixels.layout() {
-            Layout::Grey => encode(&spread(1), PixelLayout::Rgb),
-            Layout::GreyAlpha => encode(&spread(2), PixelLayout::Rgba),
-            Layout::Rgb => encode(pixels.bytes(), PixelLayout::Rgb),
-            Layout::Rgba => encode(pixels.bytes(), PixelLayout::Rgba),
+            Layout::Grey => rgb(&spread(1)),
+            Layout::GreyAlpha => rgba(&spread(2)),
+            Layout::Rgb => rgb(pixels.bytes()),
+            Layout::Rgba => rgba(pixels.bytes()),
         })
     }
 }

@@ -1,9 +1,12 @@
 //! JPEG sources, scaled while they are decoded.
 
 use bytes::Bytes;
-use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat, ScalingFactor};
+use turbojpeg::{
+    Colorspace, DecompressHeader, Decompressor, Image, PixelFormat, ScalingFactor, Subsamp, YuvImage,
+};
 
-use super::super::still::{self, Format, Header, Layout, Pixels};
+use super::super::still::{self, Format, Header, Layout, Pixels, Source};
+use super::planes::{Plane, Planes};
 use crate::thumbnail::render::{RenderError, RenderTask};
 use crate::types::Size;
 
@@ -14,6 +17,12 @@ const MOST_SCANS: u32 = 64;
 /// How many pixels scaling leaves for each pixel needed, in both directions. Scaling a cosine transform cuts
 /// frequencies off sharply; with twice the pixels nothing of it is left after Lanczos.
 const MARGIN: u32 = 2;
+
+/// Samples that are decoded beyond the edges of a picture, before they are cut off.
+const BYTES_PER_COLUMN: u64 = 128;
+
+/// Such samples, and where the rows of each plane begin.
+const BYTES_PER_ROW: u64 = 64;
 
 #[derive(Clone, Copy, Debug)]
 pub(in crate::thumbnail::formats) struct Jpeg;
@@ -27,33 +36,73 @@ impl Format for Jpeg {
         let header = still::Jpeg.open(task)?;
         let (source, size, safely) = (task.source.clone(), header.size, header.decode);
         let decode = move |needed| decode(&source, size, needed).map_or_else(|_| safely(needed), Ok);
-        Ok(Header { decode: Box::new(decode), ..header })
+        let [width, height] = [header.size.width, header.size.height].map(u64::from);
+        let decode_bytes = header.decode_bytes + width * BYTES_PER_COLUMN + height * BYTES_PER_ROW;
+        Ok(Header { decode: Box::new(decode), decode_bytes, ..header })
     }
 }
 
-/// Takes no more memory than the safe decoder: the same coefficients, and no more pixels.
-fn decode(source: &Bytes, size: Size, needed: Size) -> Result<Pixels, RenderError> {
+/// Takes the same coefficients as the safe decoder, and no more pixels.
+fn decode(source: &Bytes, size: Size, needed: Size) -> Result<Box<dyn Source>, RenderError> {
     let mut decoder = Decompressor::new().map_err(RenderError::decode)?;
     decoder.set_scan_limit(MOST_SCANS).map_err(RenderError::decode)?;
     let found = decoder.read_header(source).map_err(RenderError::decode)?;
-    let (layout, format) = match found.colorspace {
-        Colorspace::Gray => (Layout::Grey, PixelFormat::GRAY),
-        Colorspace::RGB | Colorspace::YCbCr => (Layout::Rgb, PixelFormat::RGB),
-        _ => return Err(RenderError::decode("printing colours")),
-    };
     let same = found.width == size.width as usize && found.height == size.height as usize;
     if !same || found.is_lossless || found.is_arithmetic {
         return Err(RenderError::decode("decoders disagree"));
     }
     let factor = factor(size, needed);
     decoder.set_scaling_factor(factor).map_err(RenderError::decode)?;
-    let (width, height) = (factor.scale(found.width), factor.scale(found.height));
+    let scaled = found.scaled(factor);
+    match found.colorspace {
+        Colorspace::Gray => Ok(Box::new(planes(&mut decoder, source, &scaled)?)),
+        Colorspace::YCbCr if found.subsamp != Subsamp::Unknown => {
+            Ok(Box::new(planes(&mut decoder, source, &scaled)?))
+        }
+        Colorspace::RGB | Colorspace::YCbCr => rgb(&mut decoder, source, &scaled).map(Pixels::boxed),
+        _ => Err(RenderError::decode("printing colours")),
+    }
+}
+
+fn planes(
+    decoder: &mut Decompressor,
+    source: &Bytes,
+    scaled: &DecompressHeader,
+) -> Result<Planes, RenderError> {
+    let &DecompressHeader { width, height, subsamp, .. } = scaled;
+    let align = 1;
+    let len = turbojpeg::yuv_pixels_len(width, align, height, subsamp).map_err(RenderError::decode)?;
+    let mut image = YuvImage { pixels: vec![0; len], width, align, height, subsamp };
+    decoder.decompress_to_yuv(source, image.as_deref_mut()).map_err(RenderError::decode)?;
+    let mut end = 0;
+    let mut next = |(width, height): (usize, usize)| {
+        let start = end;
+        end += width * height;
+        Ok::<_, RenderError>(Plane { bytes: start..end, stored: narrow(width, height)? })
+    };
+    let luma = next(image.y_size())?;
+    let chroma = match subsamp {
+        Subsamp::Gray => None,
+        _ => Some([next(image.uv_size())?, next(image.uv_size())?]),
+    };
+    let (across, down) = subsamp.size();
+    let (size, shared) = (narrow(width, height)?, narrow(across, down)?);
+    Ok(Planes { samples: image.pixels, size, luma, chroma, shared })
+}
+
+fn rgb(decoder: &mut Decompressor, source: &Bytes, scaled: &DecompressHeader) -> Result<Pixels, RenderError> {
+    let &DecompressHeader { width, height, .. } = scaled;
+    let format = PixelFormat::RGB;
     let pitch = width * format.size();
     let mut pixels = vec![0; pitch * height];
     let into = Image { pixels: &mut pixels[..], width, pitch, height, format };
     decoder.decompress(source, into).map_err(RenderError::decode)?;
-    let narrow = |length: usize| u32::try_from(length).map_err(RenderError::decode);
-    Ok(Pixels::new(pixels, Size::new(narrow(width)?, narrow(height)?), layout))
+    Ok(Pixels::new(pixels, narrow(width, height)?, Layout::Rgb))
+}
+
+fn narrow(width: usize, height: usize) -> Result<Size, RenderError> {
+    let narrow = |side: usize| u32::try_from(side).map_err(RenderError::decode);
+    Ok(Size::new(narrow(width)?, narrow(height)?))
 }
 
 /// The smallest scale with enough pixels. Only powers of two have fast transforms.
@@ -103,7 +152,8 @@ mod tests {
 
     #[test]
     fn grey_stays_grey() {
-        let pixels = decode(&images::grey_jpeg(64, 64), Size::new(64, 64), Size::new(8, 8)).unwrap();
+        let decoded = decode(&images::grey_jpeg(64, 64), Size::new(64, 64), Size::new(8, 8)).unwrap();
+        let pixels = decoded.into_pixels().unwrap();
         assert_eq!(pixels.layout(), Layout::Grey);
     }
 

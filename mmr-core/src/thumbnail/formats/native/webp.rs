@@ -1,7 +1,7 @@
 //! `WebP` sources, where they are still.
 
 use bytes::Bytes;
-use webp::{BitstreamFeatures, Decoder};
+use webpx::{Decoder, DecoderConfig, Limits};
 
 use super::super::still::{self, Format, Header, Layout, Pixels};
 use crate::thumbnail::render::{RenderError, RenderTask};
@@ -13,6 +13,10 @@ const BYTES_PER_PIXEL: u64 = 12;
 
 /// Rows that the decoder works on, and tables, for each column.
 const BYTES_PER_COLUMN: u64 = 512;
+
+/// How many pixels scaling leaves for each pixel needed, in both directions: three for two. It takes the average of
+/// squares, which Lanczos then sharpens no more.
+const ROOM: (u64, u64) = (3, 2);
 
 #[derive(Clone, Copy, Debug)]
 pub(in crate::thumbnail::formats) struct WebP;
@@ -28,22 +32,47 @@ impl Format for WebP {
             return Ok(header);
         }
         let (source, size, safely) = (task.source.clone(), header.size, header.decode);
-        let decode = move |needed| decode(&source, size).map_or_else(|| safely(needed), Ok);
+        let decode = move |needed| {
+            decode(&source, size, needed).map_or_else(|| safely(needed), |pixels| Ok(pixels.boxed()))
+        };
         let natively = size.area() * BYTES_PER_PIXEL + u64::from(size.width) * BYTES_PER_COLUMN;
         let decode_bytes = header.decode_bytes.max(natively);
         Ok(Header { decode: Box::new(decode), decode_bytes, ..header })
     }
 }
 
-fn decode(source: &Bytes, size: Size) -> Option<Pixels> {
-    let found = BitstreamFeatures::new(source)?;
-    let same = Size::new(found.width(), found.height()) == size;
-    if !same || found.has_animation() {
+/// Scaled where that leaves room for Lanczos.
+fn decode(source: &Bytes, size: Size, needed: Size) -> Option<Pixels> {
+    let decoder = Decoder::new(source).ok()?;
+    let found = decoder.info();
+    let (same, alpha) = (Size::new(found.width, found.height) == size, found.has_alpha);
+    if !same || found.has_animation {
         return None;
     }
-    let picture = Decoder::new(source).decode()?;
-    let layout = if picture.is_alpha() { Layout::Rgba } else { Layout::Rgb };
-    Some(Pixels::new(picture.to_vec(), size, layout))
+    // The header was held against the limits of the policy.
+    let config = DecoderConfig::new().limits(Limits::none());
+    let (data, width, height, layout) = if alpha {
+        // Scaled, what cannot be seen would lend its colours to its neighbours.
+        let (data, width, height) = decoder.config(config).decode_rgba_raw().ok()?;
+        (data, width, height, Layout::Rgba)
+    } else {
+        let config = match scaled(size, needed) {
+            Some(Size { width, height }) => config.scale(width, height),
+            None => config,
+        };
+        let (data, width, height) = decoder.config(config).decode_rgb_raw().ok()?;
+        (data, width, height, Layout::Rgb)
+    };
+    Some(Pixels::new(data, Size::new(width, height), layout))
+}
+
+/// The size to decode at, where it is not the full one.
+fn scaled(full: Size, needed: Size) -> Option<Size> {
+    let side = |full: u32, needed: u32| {
+        let side = (u64::from(needed) * ROOM.0).div_ceil(ROOM.1);
+        u32::try_from(side).ok().filter(|&side| side < full)
+    };
+    Some(Size::new(side(full.width, needed.width)?, side(full.height, needed.height)?))
 }
 
 #[cfg(test)]
@@ -53,19 +82,21 @@ mod tests {
 
     #[test]
     fn alpha_is_kept() {
-        let layout = |source| decode(&source, Size::new(64, 64)).unwrap().layout();
+        let layout = |source| decode(&source, Size::new(64, 64), Size::new(8, 8)).unwrap().layout();
         assert_eq!(layout(images::alpha_webp(64, 64)), Layout::Rgba);
         assert_eq!(layout(images::lossless_webp(64, 64)), Layout::Rgb);
     }
 
     #[test]
     fn a_header_that_is_read_differently_is_left_to_the_safe_decoder() {
-        assert!(decode(&images::lossless_webp(64, 64), Size::new(64, 63)).is_none());
-        assert!(decode(&images::webp_with_frame_larger_than_canvas(), Size::new(8, 8)).is_none());
+        assert!(decode(&images::lossless_webp(64, 64), Size::new(64, 63), Size::new(8, 8)).is_none());
+        assert!(
+            decode(&images::webp_with_frame_larger_than_canvas(), Size::new(8, 8), Size::new(8, 8)).is_none()
+        );
     }
 
     #[test]
     fn animations_are_left_to_the_safe_decoder() {
-        assert!(decode(&images::animated_webp(64, 64, 2), Size::new(64, 64)).is_none());
+        assert!(decode(&images::animated_webp(64, 64, 2), Size::new(64, 64), Size::new(8, 8)).is_none());
     }
 }

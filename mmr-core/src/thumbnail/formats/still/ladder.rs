@@ -12,14 +12,19 @@ const MARGIN: f64 = 2.0;
 
 /// A part of a picture, in pixels and fractions of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Area {
-    pub(super) left: f64,
-    pub(super) top: f64,
-    pub(super) width: f64,
-    pub(super) height: f64,
+pub(in crate::thumbnail::formats) struct Area {
+    pub(in crate::thumbnail::formats) left: f64,
+    pub(in crate::thumbnail::formats) top: f64,
+    pub(in crate::thumbnail::formats) width: f64,
+    pub(in crate::thumbnail::formats) height: f64,
 }
 
 impl Area {
+    /// All of a picture.
+    pub(in crate::thumbnail::formats) fn whole(size: Size) -> Self {
+        Self { left: 0.0, top: 0.0, width: f64::from(size.width), height: f64::from(size.height) }
+    }
+
     /// Where `region` of a picture lies, once the part `shown` of that picture has been brought to `size`.
     pub(super) fn of(region: Rect, shown: Rect, size: Size) -> Self {
         let (left, width) =

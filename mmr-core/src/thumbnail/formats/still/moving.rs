@@ -3,7 +3,8 @@
 use super::Header;
 use super::colour::Colours;
 use super::ladder::Area;
-use super::steps::{self, Pixels, Shrinker};
+use super::shrink::{Shrinker, Source};
+use super::steps::{self, Pixels};
 use crate::thumbnail::formats::animated::{self, NewOutput};
 use crate::thumbnail::geometry::{Placement, Rect};
 use crate::thumbnail::render::{Cancelled, RenderError, Rendered};
@@ -26,7 +27,7 @@ pub(super) fn animate(
             frame
         } else {
             let weighted = frame.weight_by_alpha()?;
-            let mut shown = shrinker.shrink(&frame, area, size)?;
+            let mut shown = frame.shrink(&mut shrinker, area, size)?;
             if weighted {
                 shown.unweight()?;
             }

@@ -1,12 +1,12 @@
 //! The steps from decoded pixels to those of a thumbnail, one function each.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{MulDiv, PixelType, ResizeOptions, Resizer};
+use fast_image_resize::images::Image;
+use fast_image_resize::{MulDiv, PixelType};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageBuffer, ImageDecoder};
 
 use super::into_render_error;
-use super::ladder::Area;
+use super::shrink::Source;
 use crate::thumbnail::geometry::Placement;
 use crate::thumbnail::render::RenderError;
 use crate::types::Size;
@@ -30,7 +30,7 @@ impl Layout {
         }
     }
 
-    const fn pixel_type(self) -> PixelType {
+    pub(super) const fn pixel_type(self) -> PixelType {
         match self {
             Self::Grey => PixelType::U8,
             Self::GreyAlpha => PixelType::U8x2,
@@ -52,6 +52,11 @@ impl Pixels {
     /// As many bytes as pixels times channels.
     pub(in crate::thumbnail::formats) const fn new(data: Vec<u8>, size: Size, layout: Layout) -> Self {
         Self { data, size, layout }
+    }
+
+    /// As what thumbnails are made from.
+    pub(in crate::thumbnail::formats) fn boxed(self) -> Box<dyn Source> {
+        Box::new(self)
     }
 
     pub(super) const fn rgba(data: Vec<u8>, size: Size) -> Self {
@@ -85,7 +90,9 @@ impl Pixels {
 }
 
 /// Reads all pixels of an opened decoder.
-pub(in crate::thumbnail::formats) fn decode(decoder: impl ImageDecoder) -> Result<Pixels, RenderError> {
+pub(in crate::thumbnail::formats) fn decode(
+    decoder: impl ImageDecoder,
+) -> Result<Box<dyn Source>, RenderError> {
     let (width, height) = decoder.dimensions();
     let color = decoder.color_type();
     let (layout, wide) = match color {
@@ -105,7 +112,7 @@ pub(in crate::thumbnail::formats) fn decode(decoder: impl ImageDecoder) -> Resul
     if wide {
         narrow(&mut data);
     }
-    Ok(Pixels { data, size: Size::new(width, height), layout })
+    Ok(Pixels { data, size: Size::new(width, height), layout }.boxed())
 }
 
 /// From 16 to 8 bits per channel, in place.
@@ -118,27 +125,6 @@ fn narrow(data: &mut Vec<u8>) {
     }
     data.truncate(len);
     data.shrink_to_fit();
-}
-
-/// Cuts pictures out of others and resamples them. Keeps its working memory from one to the next.
-#[derive(Default)]
-pub(super) struct Shrinker(Resizer);
-
-impl Shrinker {
-    /// Brings the part `area` of a picture to `size`, with Lanczos3.
-    ///
-    /// Transparent pixels have no say in the colour of their neighbours where the source was
-    /// [weighted](Pixels::weight_by_alpha).
-    pub(super) fn shrink(&mut self, source: &Pixels, area: Area, size: Size) -> Result<Pixels, RenderError> {
-        let kind = source.layout.pixel_type();
-        let Size { width, height } = source.size;
-        let view = ImageRef::new(width, height, &source.data, kind).map_err(RenderError::decode)?;
-        let mut resized = Image::new(size.width, size.height, kind);
-        let Area { left, top, width, height } = area;
-        let options = ResizeOptions::new().crop(left, top, width, height).use_alpha(false);
-        self.0.resize(&view, &mut resized, &options).map_err(RenderError::decode)?;
-        Ok(Pixels { data: resized.into_vec(), size, layout: source.layout })
-    }
 }
 
 impl Pixels {

@@ -140,7 +140,7 @@ impl Format for Scaling {
                 *asked.lock().unwrap() = Some(needed);
                 let source = images::png(needed.width, needed.height);
                 let picture = image::load_from_memory(&source).unwrap().into_rgb8();
-                Ok(Pixels::new(picture.into_raw(), needed, Layout::Rgb))
+                Ok(Pixels::new(picture.into_raw(), needed, Layout::Rgb).boxed())
             }),
         })
     }
