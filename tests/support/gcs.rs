@@ -95,7 +95,8 @@ fn check_token(header: &HeaderValue) -> Option<()> {
     let is_now = claims["iat"].as_u64()? <= now + 5 && claims["exp"].as_u64()? > now;
     let key: Value = serde_json::from_str(KEY).ok()?;
     let scope = claims["scope"].as_str()?;
-    (is_now && claims["iss"] == key["client_email"] && scope.contains("devstorage")).then_some(())
+    let may_store = scope.contains("/auth/devstorage.") || scope.contains("/auth/cloud-platform");
+    (is_now && claims["iss"] == key["client_email"] && may_store).then_some(())
 }
 
 /// <https://cloud.google.com/storage/docs/authentication/signatures>
