@@ -103,11 +103,26 @@ fn policy() -> Arc<ThumbnailPolicy> {
 async fn a_worker_renders_what_a_thread_renders() {
     let (bench, threads) = (Bench::new(), RenderPool::new(RenderLimits::default()));
     let crop = ThumbnailSpec { method: Method::Crop, ..spec(16, 16) };
-    for source in [images::photo_jpeg(1600, 1200), images::alpha_png(200, 100), images::gif(20, 20)] {
+    for (source, exactly) in [
+        // Decoders and encoders of JPEG are others in a worker.
+        (images::photo_jpeg(1600, 1200), false),
+        (images::alpha_png(200, 100), true),
+        (images::gif(20, 20), true),
+    ] {
         let specs = vec![spec(100, 80), crop, spec(800, 600)];
         let by_worker = bench.pool.render_all(source.clone(), specs.clone(), policy()).await.unwrap();
         let by_thread = threads.render_all(source, specs, policy()).await.unwrap();
-        assert!(by_worker == by_thread);
+        let outlines = |all: &[Rendered]| all.iter().map(outline).collect::<Vec<_>>();
+        assert_eq!(outlines(&by_worker), outlines(&by_thread));
+        assert!(by_worker == by_thread || !exactly);
+    }
+}
+
+/// Type and size, and whether it is the source itself.
+fn outline(rendered: &Rendered) -> (&'static str, u32, u32, bool) {
+    match *rendered {
+        Rendered::Image { content_type, width, height, .. } => (content_type, width, height, false),
+        Rendered::Original { content_type, width, height } => (content_type, width, height, true),
     }
 }
 

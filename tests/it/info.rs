@@ -105,7 +105,7 @@ async fn what_plays_says_how_long() {
     let server = TestServer::start().await;
     for (source, seconds) in [
         (images::wav(12_000), 1.5),
-        (images::flac(None), 1.0),
+        (images::flac(None), 0.5),
         (images::animated_gif(16, 16, 3), 0.3),
         (images::animated_png_of(16, 16, 4), 0.4),
         (images::animated_webp(16, 16, 5), 0.5),
@@ -152,7 +152,7 @@ async fn a_video_says_how_long_it_plays_where_no_program_shows_it() {
     let engine: Option<Arc<dyn RenderEngine>> = Some(Arc::new(programs));
     let server = TestServerBuilder { engine, ..TestServerBuilder::default() }.start().await;
     let video =
-        b"\0\0\0\x10ftypisom\0\0\0\0\0\0\0\x24moov\0\0\0\x1cmvhd\0\0\0\0creatmodi\0\0\x02\x58\0\0\x03\x84";
+        b"\0\0\0\x10ftypisom\0\0\0\0\0\0\0\x24moov\0\0\0\x1cmvhd\0\0\0\0creamodi\0\0\x02\x58\0\0\x03\x84";
     let uri = server.client.upload(ALICE, "video/mp4", Bytes::from_static(video)).await;
     let info = server.client.get(&target(&uri), BOB).await.json();
     assert_eq!((&info["duration"], &info["width"]), (&json!(1.5), &json!(null)), "{info}");

@@ -98,6 +98,8 @@ impl Thumbnails {
             Err(error @ (RenderError::Busy | RenderError::Source(_) | RenderError::Worker(_))) => {
                 return Err(error.into());
             }
+            // It may go better next time.
+            Err(RenderError::Crashed | RenderError::Deadline) => return Ok(None),
             Err(_) => None,
         };
         self.0.headers.0.insert(hash, probed);

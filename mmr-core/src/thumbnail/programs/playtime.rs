@@ -191,9 +191,9 @@ mod tests {
         whole
     }
 
-    fn atom(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    fn atom(name: [u8; 4], body: &[u8]) -> Vec<u8> {
         let length = u32::try_from(body.len() + 8).unwrap();
-        [&length.to_be_bytes()[..], name, body].concat()
+        [&length.to_be_bytes()[..], &name, body].concat()
     }
 
     fn mp4(version: u8, rate: u32, ticks: &[u8]) -> Vec<u8> {
@@ -201,8 +201,12 @@ mod tests {
         let header =
             [&[version, 0, 0, 0][..], &vec![7; times], &rate.to_be_bytes(), ticks, &[0; 80]].concat();
         let long = [b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x15", &[9; 5][..]].concat();
-        [atom(b"ftyp", b"isom"), long, atom(b"moov", &[atom(b"free", b"x"), atom(b"mvhd", &header)].concat())]
-            .concat()
+        [
+            atom(*b"ftyp", b"isom"),
+            long,
+            atom(*b"moov", &[atom(*b"free", b"x"), atom(*b"mvhd", &header)].concat()),
+        ]
+        .concat()
     }
 
     #[tokio::test]
@@ -221,7 +225,7 @@ mod tests {
             mp4(0, 0, &9_u32.to_be_bytes()),
             mp4(1, 1, &u64::MAX.to_be_bytes()),
             mp4(1, 1, &(u64::MAX - 1).to_be_bytes()),
-            atom(b"ftyp", b"isom"),
+            atom(*b"ftyp", b"isom"),
             b"\0\0\0\0mdat and so on".to_vec(),
             b"\0\0\0\x02free".to_vec(),
         ] {

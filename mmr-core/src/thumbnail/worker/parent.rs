@@ -131,6 +131,7 @@ impl Workers {
             if worker.order(order).await.is_ok() {
                 return Ok(worker);
             }
+            worker.busy = false;
         }
         let mut worker = self.start().await?;
         worker.order(order).await.map_err(RenderError::Worker)?;
@@ -190,13 +191,13 @@ impl Workers {
                 });
                 Ok(Planned::Job(Job { cost, run }))
             }
-            Answer::Seen(seen) => match seen.into_probed() {
-                Some(probed) => {
-                    self.put_back(worker);
-                    Ok(Planned::Seen(probed))
-                }
-                None => Err(worker.obituary(&io::Error::other("it saw what no renderer knows")).await),
-            },
+            Answer::Seen(seen) => {
+                let Some(probed) = seen.into_probed() else {
+                    return Err(worker.obituary(&io::Error::other("it saw what nobody knows")).await);
+                };
+                self.put_back(worker);
+                Ok(Planned::Seen(probed))
+            }
             Answer::Done(pictures) => self.collect(worker, pictures).await.map(Planned::Done),
             Answer::Failed(failure) => {
                 self.put_back(worker);
@@ -306,12 +307,8 @@ impl Worker {
 
     /// Tells it what to make of the source that comes next.
     async fn order(&mut self, order: &Order) -> io::Result<()> {
-        let heard = match self.say(order).await {
-            Ok(()) => self.hear::<Listening>().await.map(|Listening| ()),
-            Err(error) => Err(error),
-        };
-        self.busy = heard.is_ok();
-        heard
+        self.say(order).await?;
+        self.hear::<Listening>().await.map(|Listening| ())
     }
 
     async fn say(&mut self, word: &(impl Serialize + Sync)) -> io::Result<()> {

@@ -675,6 +675,7 @@ fn damaged_animations_are_rendered_or_refused_but_never_panic() {
                         error,
                         RenderError::Unsupported(_)
                             | RenderError::TooManyPixels { .. }
+                            | RenderError::TooMuchMemory { .. }
                             | RenderError::Decode(_)
                     );
                     assert!(refusal, "animation {number}, seed {seed}: {error:?}");

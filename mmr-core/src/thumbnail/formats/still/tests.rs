@@ -477,7 +477,7 @@ async fn a_bomb_that_the_policy_would_allow_is_refused_by_the_memory_budget_befo
         let policy = ThumbnailPolicy { max_pixels: u64::MAX, ..policy() };
         let before = peak_memory();
         let result = with.try_render(images::png_bomb(), still(32, 32, Method::Scale), policy).await;
-        assert!(matches!(result, Err(RenderError::TooManyPixels { pixels: 900_000_000, .. })), "{result:?}");
+        assert!(matches!(result, Err(RenderError::TooMuchMemory { pixels: 900_000_000, .. })), "{result:?}");
         let grown = peak_memory().saturating_sub(before);
         // Other tests run meanwhile; decoding would take 900 MB.
         assert!(grown < 300_000_000, "{grown} bytes were taken");
@@ -490,7 +490,7 @@ async fn a_picture_so_long_that_its_filter_weights_would_not_fit_is_refused() {
         let policy = ThumbnailPolicy { max_pixels: u64::MAX, ..policy() };
         let result =
             with.try_render(images::black_png(1, 15_000_000), still(800, 600, Method::Scale), policy).await;
-        assert!(matches!(result, Err(RenderError::TooManyPixels { .. })), "{result:?}");
+        assert!(matches!(result, Err(RenderError::TooMuchMemory { .. })), "{result:?}");
     }
 }
 
@@ -503,7 +503,11 @@ async fn frames_larger_than_their_canvas_count_as_the_pixels_they_are() {
             for max_pixels in [policy().max_pixels, u64::MAX] {
                 let policy = ThumbnailPolicy { max_pixels, ..policy() };
                 let result = with.try_render(source.clone(), still(4, 4, Method::Scale), policy).await;
-                assert!(matches!(result, Err(RenderError::TooManyPixels { .. })), "{result:?}");
+                let refused = matches!(
+                    result,
+                    Err(RenderError::TooManyPixels { .. } | RenderError::TooMuchMemory { .. })
+                );
+                assert!(refused, "{result:?}");
             }
         }
     }
@@ -655,6 +659,7 @@ async fn damaged_pictures_are_rendered_inside_the_box_or_refused_but_never_panic
                             error,
                             RenderError::Unsupported(_)
                                 | RenderError::TooManyPixels { .. }
+                                | RenderError::TooMuchMemory { .. }
                                 | RenderError::Decode(_)
                         );
                         assert!(refusal, "picture {number}, seed {seed}: {error:?}");
