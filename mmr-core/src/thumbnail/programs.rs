@@ -140,6 +140,18 @@ impl RenderEngine for Programs {
     }
 }
 
+/// What a program would be asked to read, by its beginning: its type, and pixels that it is expected to take.
+#[doc(hidden)]
+#[must_use]
+pub fn outline(head: &[u8]) -> Option<(&'static str, u64)> {
+    let kind = Kind::of(head)?;
+    let pixels = match kind {
+        Kind::Video(_) => video::MOST_PIXELS,
+        Kind::Heic { .. } => heic::Header::read(head).pixels(),
+    };
+    Some((kind.types()[0], pixels))
+}
+
 /// How a picture is made of a source.
 #[derive(Debug)]
 enum Recipe {

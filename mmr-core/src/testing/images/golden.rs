@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use self::Fidelity::{Exact, Lossy, Subsampled};
+use self::Fidelity::{Exact, Lossy, Rough, Subsampled};
 use super::hostile::Specimen;
 use super::{ApngKind, Av1, Avif, CORNERS, Part, Tiff};
 
@@ -41,6 +41,8 @@ pub enum Fidelity {
     Lossy,
     /// The same, with fewer samples for chroma: edges are soft.
     Subsampled,
+    /// The same, and coded so coarsely that places are off.
+    Rough,
 }
 
 /// The files.
@@ -61,10 +63,10 @@ const CODED: (u32, u32) = (64, 48);
 
 const USUAL: Shows = Shows::Quarters(opaque(CORNERS));
 /// As the primaries of Display P3 are in sRGB, or as near as that has them.
-const SATURATED: Shows =
-    Shows::Quarters(opaque([[240, 0, 0], [0, 204, 0], [30, 30, 229], [250, 250, 250]]));
+const SATURATED: Shows = Shows::Quarters(opaque([[240, 0, 0], [0, 204, 0], [30, 30, 229], [250, 250, 250]]));
 /// With red and green exchanged.
-const SWAPPED: Shows = Shows::Quarters(opaque([[30, 220, 30], [200, 30, 30], [30, 30, 220], [250, 250, 250]]));
+const SWAPPED: Shows =
+    Shows::Quarters(opaque([[30, 220, 30], [200, 30, 30], [30, 30, 220], [250, 250, 250]]));
 const GREY: Shows = sides([40, 40, 40, 255], [210, 210, 210, 255]);
 const CLEAR_RIGHT: Shows = sides([255, 0, 0, 255], [0; 4]);
 
@@ -225,7 +227,7 @@ fn avifs() -> Vec<Golden> {
         of("avif-grid.avif", &grid, USUAL),
         of("avif-idat.avif", &Avif { in_idat: true, ..plain.clone() }, USUAL),
         of("avif-pieces.avif", &Avif { in_pieces: true, ..grid.clone() }, USUAL),
-        Golden { size: Av1::Odd.size(), ..of("avif-odd.avif", &Avif::of(Av1::Odd), USUAL) },
+        Golden { size: Av1::Odd.size(), fidelity: Rough, ..of("avif-odd.avif", &Avif::of(Av1::Odd), USUAL) },
     ];
     for quarters in 0..4 {
         for (mirror, name) in [(None, "as-it-is"), (Some(0), "upside-down"), (Some(1), "mirrored")] {
@@ -272,10 +274,11 @@ fn jxls() -> Vec<Golden> {
         one("jxl-container.jxl", super::jxl_in_container(&super::lossy_jxl(), 1), USUAL),
         one("jxl-container-parts.jxl", super::jxl_in_container(&super::lossy_jxl(), 20), USUAL),
     ];
-    all.extend(turned("jxl", "jxl", Lossy, super::jxl_with_orientation).into_iter().map(|golden| Golden {
-        size: CODED,
-        ..golden
-    }));
+    all.extend(
+        turned("jxl", "jxl", Lossy, super::jxl_with_orientation)
+            .into_iter()
+            .map(|golden| Golden { size: CODED, ..golden }),
+    );
     all
 }
 

@@ -87,7 +87,10 @@ pub fn polyglots() -> Vec<Specimen> {
         Specimen::new("markup-as.bmp", [b"BM".as_slice(), markup].concat()),
         Specimen::new("markup-as.pdf", [b"%PDF-1.7\n".as_slice(), markup].concat()),
         Specimen::new("markup-as.avif", [b"\0\0\0\x14ftypavif\0\0\0\0mif1".as_slice(), markup].concat()),
-        Specimen::new("film-as.avif", b"\0\0\0\x14ftypavif\0\0\0\0isom\0\0\0\x10moov\0\0\0\x08trak".as_slice()),
+        Specimen::new(
+            "film-as.avif",
+            b"\0\0\0\x14ftypavif\0\0\0\0isom\0\0\0\x10moov\0\0\0\x08trak".as_slice(),
+        ),
         Specimen::new("archive-as.wav", [b"RIFF\x16\0\0\0WAVE".as_slice(), archive].concat()),
         Specimen::new("archive-as.flac", [b"fLaC".as_slice(), archive].concat()),
         Specimen::new("script-as.ogg", [&b"OggS"[..], &[0; 22], b"\x01\x1E\x01vorbis", script].concat()),

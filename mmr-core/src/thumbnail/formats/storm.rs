@@ -45,8 +45,11 @@ fn record_panics() {
 #[track_caller]
 fn storm(specimens: &[Specimen], right: impl Fn(&Result<Rendered, RenderError>) -> bool) {
     record_panics();
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name(THREAD).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name(THREAD)
+        .enable_all()
+        .build();
     let mut wrong = render_all(&runtime.unwrap(), specimens, right);
     for (place, times) in &*PANICS.lock().unwrap() {
         let known = KNOWN_TO_PANIC.iter().any(|(name, _)| place.contains(name));
@@ -78,9 +81,7 @@ fn render_all(
                 .iter()
                 .map(|specimen| {
                     let (pool, source, policy) = (pool.clone(), specimen.bytes.clone(), Arc::clone(&policy));
-                    runtime.spawn(async move {
-                        pool.render(source, SPEC, policy).await
-                    })
+                    runtime.spawn(async move { pool.render(source, SPEC, policy).await })
                 })
                 .collect();
             for (specimen, rendering) in some.iter().zip(renderings) {

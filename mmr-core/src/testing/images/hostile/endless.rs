@@ -15,7 +15,10 @@ pub fn endless() -> Vec<Specimen> {
         Specimen::new("endless-claim.png", png_of_frames(u32::MAX)),
         Specimen::new("endless.webp", images::moving_webp(2000, 2000, 0, &frames(20_000))),
         Specimen::new("endless-pages.tiff", tiff_loop()),
-        Specimen::new("endless-page.pdf", images::pdf_of("0 0 2000000000 1000000000", "", b"1 0 0 rg 0 0 1 1 re f")),
+        Specimen::new(
+            "endless-page.pdf",
+            images::pdf_of("0 0 2000000000 1000000000", "", b"1 0 0 rg 0 0 1 1 re f"),
+        ),
         Specimen::new("endless-nothing.pdf", images::pdf_of("0 0 0 0", "", b"")),
         Specimen::new("endless-numbers.pdf", images::pdf_of("0 0 10 10", "", &b"1 0 0 rg ".repeat(100_000))),
         Specimen::new("endless-samples.flac", flac_of_all_samples()),
@@ -26,7 +29,6 @@ pub fn endless() -> Vec<Specimen> {
         Specimen::new("document-behind.jpg", [images::jpeg(48, 36), images::pdf(48, 36)].concat()),
     ]
 }
-
 
 /// Announces more frames than there are.
 fn png_of_frames(count: u32) -> Vec<u8> {

@@ -21,8 +21,14 @@ pub(super) fn bombs() -> Vec<Specimen> {
         Specimen::new("bomb-directory.tiff", tiff_with_directory_at(u32::MAX - 3)),
         Specimen::new("bomb-packed.tiff", packed_tiff()),
         Specimen::new("bomb-canvas.webp", webp_that_claims(16_384, 16_384)),
-        Specimen::new("bomb-lie.avif", Avif { stated: Some((60_000, 60_000)), ..Avif::of(Av1::Yuv420) }.file()),
-        Specimen::new("bomb-other-size.avif", Avif { stated: Some((5000, 5000)), ..Avif::of(Av1::Yuv420) }.file()),
+        Specimen::new(
+            "bomb-lie.avif",
+            Avif { stated: Some((60_000, 60_000)), ..Avif::of(Av1::Yuv420) }.file(),
+        ),
+        Specimen::new(
+            "bomb-other-size.avif",
+            Avif { stated: Some((5000, 5000)), ..Avif::of(Av1::Yuv420) }.file(),
+        ),
         Specimen::new("bomb-tiles.avif", avif_of_tiles(255, 255)),
         Specimen::new("bomb-missing-tiles.avif", Avif { grid: Some((255, 255)), ..Avif::grid() }.file()),
         Specimen::new("bomb-extents.avif", Avif { repeats: 45_000, ..Avif::grid() }.file()),

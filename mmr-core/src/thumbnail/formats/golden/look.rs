@@ -61,7 +61,9 @@ pub(super) fn difference(got: &RgbaImage, wanted: &Rgba32FImage) -> Difference {
         let around = |at: u32, side: u32| at.saturating_sub(EDGE)..(at + EDGE + 1).min(side);
         let mut pixels = around(y, wanted.height())
             .flat_map(|y| around(x, wanted.width()).map(move |x| wanted.get_pixel(x, y)));
-        let same = |other: &Rgba<f32>| other.0.iter().zip(wanted.get_pixel(x, y).0).all(|(a, b)| (a - b).abs() < 0.02);
+        let same = |other: &Rgba<f32>| {
+            other.0.iter().zip(wanted.get_pixel(x, y).0).all(|(a, b)| (a - b).abs() < 0.02)
+        };
         pixels.all(same)
     };
     let (mut all, mut away_from_edges) = (Vec::new(), Vec::new());
@@ -76,7 +78,10 @@ pub(super) fn difference(got: &RgbaImage, wanted: &Rgba32FImage) -> Difference {
     away_from_edges.sort_by(f64::total_cmp);
     let count = f64::from(u32::try_from(all.len()).expect("thumbnails are small"));
     let most = away_from_edges.len() * 99 / 100;
-    Difference { mean: all.iter().sum::<f64>() / count, most: *away_from_edges.get(most).expect("most is flat") }
+    Difference {
+        mean: all.iter().sum::<f64>() / count,
+        most: *away_from_edges.get(most).expect("most is flat"),
+    }
 }
 
 fn over(Rgba([r, g, b, a]): Rgba<f32>, ground: f32) -> [f64; 3] {
@@ -93,9 +98,8 @@ fn lab(srgb: [f64; 3]) -> [f64; 3] {
     /// From linear sRGB to XYZ, as parts of white.
     const TO_XYZ: [[f64; 3]; 3] =
         [[0.4339, 0.3762, 0.1899], [0.2126, 0.7152, 0.0722], [0.0178, 0.1095, 0.8727]];
-    let [r, g, b] = srgb.map(|value| {
-        if value <= 0.040_45 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
-    });
+    let [r, g, b] =
+        srgb.map(|value| if value <= 0.040_45 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) });
     let [x, y, z] = TO_XYZ.map(|[of_r, of_g, of_b]| {
         let value = of_r * r + of_g * g + of_b * b;
         if value > 0.008_856 { value.cbrt() } else { 7.787 * value + 16.0 / 116.0 }
@@ -112,11 +116,9 @@ pub(super) fn complaint_about_sound(got: &RgbaImage, shows: Shows) -> Option<Str
     /// Bars lie differently on pixels.
     const NEAR: f64 = 15.0;
     let places: &[([f64; 4], [u8; 3])] = match shows {
-        Shows::QuietThenLoud => &[
-            ([0.0, 0.0, 0.4, 0.25], GROUND),
-            ([0.0, 0.75, 0.4, 1.0], GROUND),
-            ([0.6, 0.3, 0.9, 0.7], BARS),
-        ],
+        Shows::QuietThenLoud => {
+            &[([0.0, 0.0, 0.4, 0.25], GROUND), ([0.0, 0.75, 0.4, 1.0], GROUND), ([0.6, 0.3, 0.9, 0.7], BARS)]
+        }
         Shows::Cover => &[
             ([0.36, 0.05, 0.46, 0.25], CORNERS[0]),
             ([0.54, 0.05, 0.64, 0.25], CORNERS[1]),
@@ -129,7 +131,8 @@ pub(super) fn complaint_about_sound(got: &RgbaImage, shows: Shows) -> Option<Str
     let off = places.iter().filter_map(|(place, color)| {
         let found = mean(got, *place);
         let away = distance(found, color.map(|value| f64::from(value) / 255.0));
-        (away > NEAR).then(|| format!("{away:.0} at {place:?}: {:?}", found.map(|value| (value * 255.0).round())))
+        (away > NEAR)
+            .then(|| format!("{away:.0} at {place:?}: {:?}", found.map(|value| (value * 255.0).round())))
     });
     let off: Vec<String> = off.collect();
     (!off.is_empty()).then(|| off.join(", "))
@@ -138,7 +141,8 @@ pub(super) fn complaint_about_sound(got: &RgbaImage, shows: Shows) -> Option<Str
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sides are small")]
 fn mean(picture: &RgbaImage, [left, top, right, bottom]: [f64; 4]) -> [f64; 3] {
     let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
-    let (columns, rows) = ((left * width) as u32..(right * width) as u32, (top * height) as u32..(bottom * height) as u32);
+    let (columns, rows) =
+        ((left * width) as u32..(right * width) as u32, (top * height) as u32..(bottom * height) as u32);
     let mut sums = [0.0; 3];
     let mut count = 0.0;
     for (_, _, pixel) in
