@@ -10,7 +10,7 @@ pub mod fixtures;
 #[cfg(feature = "net")]
 #[doc(hidden)]
 pub mod fuzz;
-#[cfg(feature = "native")]
+#[cfg(all(feature = "native", feature = "workers"))]
 #[doc(hidden)]
 pub mod fuzz_pictures;
 #[cfg(feature = "images")]

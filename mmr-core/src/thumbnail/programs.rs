@@ -153,6 +153,18 @@ async fn see(kind: Kind, source: ByteStream, most_bytes: u64) -> Result<Probed, 
     Ok(Probed { content_type: kind.types()[0], width: 0, height: 0, duration })
 }
 
+/// What a program would be asked to read, by its beginning: its type, and pixels that it is expected to take.
+#[doc(hidden)]
+#[must_use]
+pub fn outline(head: &[u8]) -> Option<(&'static str, u64)> {
+    let kind = Kind::of(head)?;
+    let pixels = match kind {
+        Kind::Video(_) => video::MOST_PIXELS,
+        Kind::Heic { .. } => heic::Header::read(head).pixels(),
+    };
+    Some((kind.types()[0], pixels))
+}
+
 /// How a picture is made of a source.
 #[derive(Debug)]
 enum Recipe {

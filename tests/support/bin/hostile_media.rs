@@ -10,7 +10,7 @@ use mmr_core::testing::images::{
 const USAGE: &str = "Usage: hostile-media DIRECTORY FLIPS\n
 Writes into sub-directories of DIRECTORY:
   bombs      small files that expand beyond measure, and files that are something else: none has a thumbnail
-  damaged    each golden file cut at every quarter, and FLIPS times with bits turned
+  damaged    each golden file cut at every quarter, and FLIPS times with bits turned; files without end
   golden     well-formed files of every format";
 
 fn main() -> io::Result<()> {
@@ -22,7 +22,7 @@ fn main() -> io::Result<()> {
     };
     let golden = golden::specimens();
     let bombs: Vec<Specimen> = hostile::bombs().into_iter().chain(hostile::polyglots()).collect();
-    let damaged: Vec<Specimen> = (0..)
+    let mut damaged: Vec<Specimen> = (0..)
         .zip(&golden)
         .flat_map(|(seed, whole)| {
             let mut damaged = hostile::truncated(whole);
@@ -30,6 +30,7 @@ fn main() -> io::Result<()> {
             damaged
         })
         .collect();
+    damaged.extend(hostile::endless());
     for (name, specimens) in [("bombs", &bombs), ("damaged", &damaged), ("golden", &golden)] {
         let directory = directory.join(name);
         fs::create_dir_all(&directory)?;

@@ -23,7 +23,6 @@ pub(super) fn bombs() -> Vec<Specimen> {
         Specimen::new("bomb-objects.pdf", images::pdf_of("0 0 10 10", &objects, &packed)),
         Specimen::new("bomb-pages-loop.pdf", pages("[2 0 R]")),
         Specimen::new("bomb-pages-each-other.pdf", pages("[3 0 R 3 0 R]")),
-        Specimen::new("bomb-no-extent.pdf", images::pdf_of("0 0 0 0", "", b"")),
         Specimen::new("bomb-encrypted.pdf", images::encrypted_pdf()),
     ]
 }
@@ -40,9 +39,12 @@ fn pages(kids: &str) -> Vec<u8> {
     .to_vec()
 }
 
-/// Zeros, said to be a drawing of a GiB. The stream of zlib without its header and checksum.
+/// The beginning of a drawing as it is, and a GiB of zeros: the stream of zlib without its header and checksum.
 fn packed_svg(packed: &[u8]) -> Vec<u8> {
-    [b"\x1F\x8B\x08\0\0\0\0\0\0\xFF", packed.get(2..packed.len() - 4).unwrap_or_default()].concat()
+    let len = u16::try_from(START.len()).unwrap_or(u16::MAX);
+    let stored = [&[0][..], &len.to_le_bytes(), &(!len).to_le_bytes(), START.as_bytes()].concat();
+    let zeros = packed.get(2..packed.len() - 4).unwrap_or_default();
+    [b"\x1F\x8B\x08\0\0\0\0\0\0\xFF", &stored[..], zeros].concat()
 }
 
 /// Each is filled with the next, ten times.

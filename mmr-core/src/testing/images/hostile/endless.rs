@@ -10,12 +10,16 @@ pub fn endless() -> Vec<Specimen> {
     let frames = |count: usize| vec![Part::new((0, 0), &["R"]); count];
     vec![
         Specimen::new("endless.gif", images::endless_gif(400, 70_000)),
-        Specimen::new("endless-large.gif", images::endless_gif(5000, 70_000)),
+        Specimen::new("endless-large.gif", images::endless_gif(1500, 70_000)),
         Specimen::new("endless.png", images::moving_png(2000, 2000, 0, ApngKind::Usual, &frames(2000))),
         Specimen::new("endless-claim.png", png_of_frames(u32::MAX)),
         Specimen::new("endless.webp", images::moving_webp(2000, 2000, 0, &frames(20_000))),
         Specimen::new("endless-pages.tiff", tiff_loop()),
-        Specimen::new("endless-page.pdf", images::pdf_of("0 0 1e30 1e30", "", b"1 0 0 rg 0 0 1 1 re f")),
+        Specimen::new(
+            "endless-page.pdf",
+            images::pdf_of("0 0 2000000000 1000000000", "", b"1 0 0 rg 0 0 1 1 re f"),
+        ),
+        Specimen::new("endless-nothing.pdf", images::pdf_of("0 0 0 0", "", b"")),
         Specimen::new("endless-numbers.pdf", images::pdf_of("0 0 10 10", "", &b"1 0 0 rg ".repeat(100_000))),
         Specimen::new("endless-samples.flac", flac_of_all_samples()),
         Specimen::new("endless-samples.wav", wav_of_all_samples()),
