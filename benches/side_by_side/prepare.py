@@ -96,6 +96,15 @@ def storage_programs() -> StoragePrograms:
     return StoragePrograms(built / "s3-test-server", built / "examples" / "s3-writer")
 
 
+def hostile_files(directory: Path) -> list[Path]:
+    """Thousands of damaged and malicious files, the same ones each time."""
+    _say("building the program that writes damaged files")
+    build = ["cargo", "build", "--release", "--locked", "-p", "mmr-tests", "--bin", "hostile-media"]
+    _run(build, cwd=ROOT)
+    _run([str(_built() / "hostile-media"), str(directory), "40"])
+    return sorted((directory / "damaged").iterdir()) + sorted((directory / "bombs").iterdir())
+
+
 def mmr_binary() -> Path:
     """The server under test: `MMR_BIN`, or a release build of this checkout."""
     if given := os.environ.get("MMR_BIN"):

@@ -1,9 +1,10 @@
-"""Photographs that are uploaded, and asked for in all sizes at once."""
+"""Photographs that are uploaded and asked for in all sizes at once, and files that mean harm."""
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import threading
 import time
@@ -12,12 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import client
+from . import client, prepare, wrk
 from .errors import Trouble
 from .lab import Lab
 from .processes import Watch
-from .rows import Comparison, Figure, Sample
+from .rows import Comparison, Delay, Figure, Sample
 from .servers import Server
+from .wrk import Load
 
 _SIZES = (
     (800, 600, "scale"),
@@ -54,6 +56,58 @@ def memory(what: str, photographs: int, lab: Lab) -> Figure:
     theirs: list[float] = []
     _measure(Comparison(what, "/s", 0), photographs, lab, ours, theirs)
     return Figure(what, "MB", limit=min(theirs) / 3, values=ours, others=[0.0])
+
+
+def attack(what: str, size: int, lab: Lab) -> Delay:
+    """Answers to others while hostile files are uploaded and rendered, against a quiet server: the 99th percentile."""
+    row = Delay(what, limit=2.0)
+    files = prepare.hostile_files(lab.directory / "hostile")
+    lab.mmr.fresh()
+    path = client.upload_file(lab.mmr.address, lab.file(size).read_bytes())
+    load = Load(4, lab.options.seconds)
+    wrk.get(lab.mmr.address, path, load)
+    for _ in range(lab.options.rounds):
+        lab.settle()
+        row.theirs.append(wrk.get(lab.mmr.address, path, load).p99_ms)
+        with _Attack(lab.mmr, files):
+            row.ours.append(wrk.get(lab.mmr.address, path, load).p99_ms)
+        row.others.append(0.0)
+    lab.mmr.fresh()
+    return row
+
+
+class _Attack:
+    """Two clients that upload hostile files, no two alike, and ask for their thumbnails, as long as it is in use."""
+
+    def __init__(self, server: Server, files: list[Path]) -> None:
+        self._server = server
+        self._files = [file.read_bytes() for file in files]
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._attack, args=(each,)) for each in (1, 2)]
+
+    def __enter__(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _attack(self, seed: int) -> None:
+        choose = random.Random(seed)
+        connection = self._server.address.connect()
+        while not self._over.is_set():
+            # What failed is remembered by its content.
+            content = choose.choice(self._files) + os.urandom(8)
+            path = client.upload(self._server.address, connection, [content], len(content))
+            path = path.replace("/download/", "/thumbnail/") + "?width=320&height=240&method=scale"
+            connection.request("GET", path, headers=self._server.address.headers())
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status >= 500:
+                raise Trouble(f"{answer.status} to a hostile file")
+        connection.close()
 
 
 def _measure(

@@ -108,6 +108,8 @@ def scenarios(*, quick: bool) -> Iterator[Scenario]:
     yield Scenario("thumbnails", what, partial(rendering.storm, what, 8))
     what = "the same: peak memory of all processes, which shall be a third of Synapse's"
     yield Scenario("thumbnails", what, partial(rendering.memory, what, 8))
+    what = "99th percentile of 10 KB, 4 clients, while hostile files are rendered, against a quiet server"
+    yield Scenario("thumbnails", what, partial(rendering.attack, what, 10 * KB))
 
 
 def _federation(*, quick: bool) -> Iterator[Scenario]:
