@@ -63,7 +63,7 @@ fn prepared(source: &Bytes, types: &[&str], specs: Vec<ThumbnailSpec>, max_pixel
     let task = RenderTask {
         source: source.clone(),
         specs,
-        policy: Arc::new(ThumbnailPolicy { types, max_pixels, ..ThumbnailPolicy::default() }),
+        policy: Arc::new(ThumbnailPolicy { max_pixels, types, ..ThumbnailPolicy::default() }),
         cancelled: Cancelled::default(),
     };
     RENDERERS.iter().find_map(|renderer| renderer.prepare(&task))?.ok()

@@ -16,7 +16,8 @@ mod bmp;
 mod canvas;
 #[cfg(all(test, feature = "images"))]
 mod checks;
-#[cfg(all(test, feature = "audio", feature = "jxl", feature = "native", feature = "pdf", feature = "svg"))]
+#[cfg(test)]
+#[cfg(all(feature = "audio", feature = "jxl", feature = "native", feature = "pdf", feature = "svg"))]
 mod golden;
 #[cfg(feature = "jxl")]
 mod jxl;
@@ -26,7 +27,8 @@ mod native;
 mod pdf;
 #[cfg(feature = "images")]
 mod still;
-#[cfg(all(test, feature = "images"))]
+#[cfg(test)]
+#[cfg(feature = "images")]
 mod storm;
 #[cfg(feature = "svg")]
 mod svg;

@@ -39,9 +39,9 @@ pub(super) fn bombs() -> Vec<Specimen> {
 
 /// One tile many times over.
 fn avif_of_tiles(rows: u8, columns: u8) -> Vec<u8> {
-    let times = usize::from(rows) * usize::from(columns);
-    let tiles = vec![Av1::Tile(0)];
-    Avif { tiles, grid: Some((rows, columns)), shared_tile: Some(times), ..Avif::grid() }.file().to_vec()
+    let shared_tile = Some(usize::from(rows) * usize::from(columns));
+    let grid = Some((rows, columns));
+    Avif { tiles: vec![Av1::Tile(0)], grid, shared_tile, ..Avif::grid() }.file().to_vec()
 }
 
 /// A codestream with the header of 2^30 by 2^30 pixels.

@@ -98,10 +98,10 @@ fn lab(srgb: [f64; 3]) -> [f64; 3] {
     /// From linear sRGB to XYZ, as parts of white.
     const TO_XYZ: [[f64; 3]; 3] =
         [[0.4339, 0.3762, 0.1899], [0.2126, 0.7152, 0.0722], [0.0178, 0.1095, 0.8727]];
-    let [r, g, b] =
+    let linear =
         srgb.map(|value| if value <= 0.040_45 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) });
-    let [x, y, z] = TO_XYZ.map(|[of_r, of_g, of_b]| {
-        let value = of_r * r + of_g * g + of_b * b;
+    let [x, y, z] = TO_XYZ.map(|shares| {
+        let value: f64 = shares.iter().zip(linear).map(|(share, value)| share * value).sum();
         if value > 0.008_856 { value.cbrt() } else { 7.787 * value + 16.0 / 116.0 }
     });
     [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
