@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from . import prepare
+from . import prepare, thumbnails
 from .errors import Trouble
 from .lab import Lab, Options
 from .rows import HEADER, Row
@@ -25,6 +25,8 @@ from .scenarios import SECTIONS, Scenario, scenarios
 
 def main() -> int:
     """Measures, prints each row as it is done, and writes all to `target/bench`."""
+    if sys.argv[1:2] == ["thumbnails"]:
+        return thumbnails.main(sys.argv[2:])
     arguments = _arguments()
     signal.signal(signal.SIGTERM, _terminated)
     options = Options(arguments.rounds, arguments.seconds, arguments.patience, arguments.quick)
@@ -61,7 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="benches/run",
         description="mmr beside nginx and Synapse, in turn; benches/README.md explains.",
-        epilog="MMR_BIN=PATH measures that server instead of building one.",
+        epilog="MMR_BIN=PATH measures that server instead of building one. `benches/run thumbnails` compares thumbnails.",
     )
     parser.add_argument(
         "--only",

@@ -1,6 +1,6 @@
 """Thumbnails beside libvips, Synapse's use of Pillow, Pillow at its fastest, and Go's imaging: processor milliseconds on one thread, in process.
 
-    cd benches && python3 -m side_by_side.thumbnails
+    benches/run thumbnails
 
 Each figure is the least of several rounds in each of several processes, the programs in turn. What is missing (Go,
 a decoder) is left out and said.
@@ -49,14 +49,15 @@ CASES = [
 ]
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("benches/run thumbnails", description=__doc__, formatter_class=formatter)
     parser.add_argument("--processes", type=int, default=3, help="of each program for each figure (3)")
     parser.add_argument("--files", type=Path, help="a directory with photographs of the same names, instead of generated ones")
-    arguments = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
-        _run(arguments.processes, arguments.files)
+        _run(options.processes, options.files)
     except (OSError, subprocess.CalledProcessError, Trouble) as error:
         print(f"thumbnails: {error}", file=sys.stderr)
         return 1
@@ -155,7 +156,3 @@ def _sources(ours: Path, peers: list[str]) -> Path:
         for name in ("photo4.webp", "photo4.avif"):
             subprocess.run([*peers, "convert", str(files / "photo4.png"), str(files / name)], check=True)
     return files
-
-
-if __name__ == "__main__":
-    sys.exit(main())

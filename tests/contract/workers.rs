@@ -126,6 +126,29 @@ fn outline(rendered: &Rendered) -> (&'static str, u32, u32, bool) {
     }
 }
 
+/// What is booked is enough for the decoders, their fallbacks and two allocators.
+#[tokio::test]
+async fn a_worker_has_memory_for_the_largest_pictures() {
+    const PATIENCE: Duration = Duration::from_secs(600);
+    let limits = RenderLimits { workers: 1, deadline: PATIENCE, ..RenderLimits::default() };
+    let bench = Bench::with(limits, &[]);
+    let (width, height) = (6500, 4900);
+    let sources: [(&str, fn(u32, u32) -> Bytes); 6] = [
+        ("baseline", images::photo_jpeg),
+        ("progressive", images::progressive_jpeg),
+        ("with all of its chroma", |width, height| images::subsampled_jpegs(width, height).swap_remove(0)),
+        ("cut in half", images::truncated_jpeg),
+        ("16 bits per channel", images::sixteen_bit_png),
+        ("lossless WebP", images::lossless_webp),
+    ];
+    for (name, source) in sources {
+        let source = source(width, height);
+        let rendered = bench.pool.render(source, spec(800, 600), policy()).await;
+        assert!(matches!(rendered, Ok(Rendered::Image { width: 796, height: 600, .. })), "{name}: {rendered:?}");
+    }
+    assert_eq!(bench.workers().len(), 1, "one for all");
+}
+
 #[tokio::test]
 async fn a_worker_tells_what_a_source_is() {
     let bench = Bench::new();
