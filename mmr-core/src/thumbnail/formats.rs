@@ -14,11 +14,6 @@ mod audio;
 mod bmp;
 #[cfg(any(feature = "audio", feature = "pdf", feature = "svg"))]
 mod canvas;
-#[cfg(all(test, feature = "images"))]
-mod checks;
-#[cfg(test)]
-#[cfg(all(feature = "audio", feature = "jxl", feature = "native", feature = "pdf", feature = "svg"))]
-mod golden;
 #[cfg(feature = "jxl")]
 mod jxl;
 #[cfg(feature = "native")]
@@ -27,9 +22,6 @@ mod native;
 mod pdf;
 #[cfg(feature = "images")]
 mod still;
-#[cfg(test)]
-#[cfg(feature = "images")]
-mod storm;
 #[cfg(feature = "svg")]
 mod svg;
 #[cfg(feature = "images")]
@@ -109,34 +101,6 @@ fn sets() -> Vec<Vec<Arc<dyn Renderer>>> {
     ]
 }
 
-#[cfg(feature = "native")]
+#[cfg(feature = "images")]
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::images;
-    use crate::thumbnail::render::{Cancelled, Prepared, RenderTask, Rendered};
-    use crate::types::{Method, ThumbnailSpec, Variant};
-
-    fn content_type_of_an_animation(renderers: &[Arc<dyn Renderer>]) -> &'static str {
-        let spec = ThumbnailSpec { width: 8, height: 8, method: Method::Scale, variant: Variant::Animated };
-        let task = RenderTask {
-            source: images::animated_gif(16, 16, 3),
-            specs: vec![spec],
-            policy: Arc::default(),
-            cancelled: Cancelled::default(),
-        };
-        match renderers.iter().find_map(|renderer| renderer.prepare(&task)) {
-            Some(Ok(Prepared::Work(work))) => match (work.run)().unwrap().remove(0) {
-                Rendered::Image { content_type, .. } => content_type,
-                original @ Rendered::Original { .. } => panic!("{original:?}"),
-            },
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn animations_are_webp_in_a_worker_and_png_elsewhere() {
-        assert_eq!(content_type_of_an_animation(&native_renderers()), "image/webp");
-        assert_eq!(content_type_of_an_animation(&renderers()), "image/apng");
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-use super::super::checks::{self, assert_corners, assert_near, small};
+use super::super::tests::checks::{self, assert_corners, assert_near, small};
 use super::*;
 use crate::testing::images;
 

@@ -2,7 +2,7 @@ use image::RgbaImage;
 
 use super::*;
 use crate::testing::images::{Av1, Avif as File};
-use crate::thumbnail::formats::checks::{self, assert_corners, assert_near, small};
+use crate::thumbnail::formats::tests::checks::{self, assert_corners, assert_near, small};
 
 fn shown(file: &File) -> RgbaImage {
     small(Avif, file.file())

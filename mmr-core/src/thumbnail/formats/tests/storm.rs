@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
-use super::sets;
+use super::super::sets;
 use crate::testing::images::golden;
 use crate::testing::images::hostile::{self, Specimen};
 use crate::thumbnail::render::{RenderError, Rendered};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use image::RgbaImage;
 
 use self::look::{Difference, difference, expected, opened};
-use super::sets;
+use super::super::sets;
 use crate::testing::images::golden::{self, Fidelity, Golden, Shows};
 use crate::thumbnail::render::{RenderError, Rendered};
 use crate::thumbnail::{RenderLimits, RenderPool, ThumbnailPolicy};
