@@ -349,7 +349,8 @@ mod tests {
     async fn a_call_that_nobody_waits_for_any_more_takes_effect() {
         let database = Database::new();
         let mut call = Box::pin(database.writer.run(add(1)));
-        assert!(futures_util::poll!(call.as_mut()).is_pending());
+        // Hands it over; the writer may be done before this returns.
+        let _ = futures_util::poll!(call.as_mut());
         drop(call);
         database.writer.run(add(2)).await.unwrap();
         assert_eq!(database.numbers(), [1, 2]);
@@ -360,7 +361,8 @@ mod tests {
         let database = Database::new();
         for n in 0..100 {
             let mut call = Box::pin(database.writer.run(add(n)));
-            assert!(futures_util::poll!(call.as_mut()).is_pending());
+            // Hands it over; the writer may be done before this returns.
+            let _ = futures_util::poll!(call.as_mut());
         }
         let Database { directory, writer } = database;
         drop(writer);
@@ -372,9 +374,11 @@ mod tests {
     async fn closing_finishes_what_is_queued_and_takes_no_more() {
         let database = Database::new();
         let mut call = Box::pin(database.writer.run(add(1)));
-        assert!(futures_util::poll!(call.as_mut()).is_pending());
+        let queued = futures_util::poll!(call.as_mut()).is_pending();
         database.writer.close().await;
-        call.await.unwrap();
+        if queued {
+            call.await.unwrap();
+        }
         assert!(matches!(database.writer.run(add(2)).await, Err(StoreError::Unavailable(_))));
         assert!(!database.path().with_file_name("db-wal").exists(), "the log is empty and gone");
         database.writer.close().await;

@@ -50,7 +50,7 @@ fn tolerance(fidelity: Fidelity, thumbnail: &Rendered) -> Difference {
     let jpeg = matches!(thumbnail, Rendered::Image { content_type, .. } if *content_type == "image/jpeg");
     match fidelity {
         Fidelity::Rough => Difference { mean: 8.0, most: 50.0 },
-        _ if jpeg => Difference { mean: 8.0, most: 12.0 },
+        _ if jpeg => Difference { mean: 8.0, most: 13.0 },
         Fidelity::Exact => Difference { mean: 2.5, most: 4.5 },
         Fidelity::Lossy | Fidelity::Subsampled => Difference { mean: 3.5, most: 4.5 },
     }
