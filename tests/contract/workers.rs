@@ -129,7 +129,10 @@ async fn a_worker_has_memory_for_the_largest_pictures() {
     for (name, source) in sources {
         let source = source(width, height);
         let rendered = bench.pool.render(source, spec(800, 600), policy()).await;
-        assert!(matches!(rendered, Ok(Rendered::Image { width: 796, height: 600, .. })), "{name}: {rendered:?}");
+        assert!(
+            matches!(rendered, Ok(Rendered::Image { width: 796, height: 600, .. })),
+            "{name}: {rendered:?}"
+        );
     }
     assert_eq!(bench.workers().len(), 1, "one for all");
 }

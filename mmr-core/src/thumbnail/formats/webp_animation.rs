@@ -87,11 +87,7 @@ impl Output for WebPAnimation {
 }
 
 /// A picture with nothing transparent needs no alpha channel, and is encoded in half the time without.
-fn encode(
-    rgba: &[u8],
-    Size { width, height }: Size,
-    config: &EncoderConfig,
-) -> Result<Vec<u8>, RenderError> {
+fn encode(rgba: &[u8], Size { width, height }: Size, config: &EncoderConfig) -> Result<Vec<u8>, RenderError> {
     let encode = |encoder: Encoder<'_>| {
         encoder.config(config.clone()).encode(Unstoppable).map_err(RenderError::encode)
     };

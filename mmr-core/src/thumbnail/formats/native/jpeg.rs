@@ -90,11 +90,7 @@ fn planes(
     Ok(Planes { samples: image.pixels, size, luma, chroma, shared })
 }
 
-fn rgb(
-    decoder: &mut Decompressor,
-    source: &Bytes,
-    scaled: &DecompressHeader,
-) -> Result<Pixels, RenderError> {
+fn rgb(decoder: &mut Decompressor, source: &Bytes, scaled: &DecompressHeader) -> Result<Pixels, RenderError> {
     let &DecompressHeader { width, height, .. } = scaled;
     let format = PixelFormat::RGB;
     let pitch = width * format.size();

@@ -90,7 +90,9 @@ mod tests {
     #[test]
     fn a_header_that_is_read_differently_is_left_to_the_safe_decoder() {
         assert!(decode(&images::lossless_webp(64, 64), Size::new(64, 63), Size::new(8, 8)).is_none());
-        assert!(decode(&images::webp_with_frame_larger_than_canvas(), Size::new(8, 8), Size::new(8, 8)).is_none());
+        assert!(
+            decode(&images::webp_with_frame_larger_than_canvas(), Size::new(8, 8), Size::new(8, 8)).is_none()
+        );
     }
 
     #[test]

@@ -115,7 +115,11 @@ fn is_flat(pixels: &Pixels) -> bool {
 fn encode_png(pixels: &Pixels) -> Result<Vec<u8>, RenderError> {
     const SMALL: usize = 64 * 1024;
     let fast = compress_png(pixels, Compression::Fast)?;
-    if fast.len() > SMALL || !is_flat(pixels) { Ok(fast) } else { compress_png(pixels, Compression::Balanced) }
+    if fast.len() > SMALL || !is_flat(pixels) {
+        Ok(fast)
+    } else {
+        compress_png(pixels, Compression::Balanced)
+    }
 }
 
 fn compress_png(pixels: &Pixels, compression: Compression) -> Result<Vec<u8>, RenderError> {

@@ -63,8 +63,7 @@ impl Shrinker {
     ) -> Result<Vec<u8>, RenderError> {
         let all = ImageRef::new(stored.width, stored.height, samples, PixelType::U8);
         let all = all.map_err(RenderError::decode)?;
-        let view =
-            CroppedImage::new(&all, 0, 0, shown.width, shown.height).map_err(RenderError::decode)?;
+        let view = CroppedImage::new(&all, 0, 0, shown.width, shown.height).map_err(RenderError::decode)?;
         self.resize(&view, PixelType::U8, area, size)
     }
 
