@@ -26,7 +26,7 @@ pub(super) use self::jpeg::Jpeg;
 pub(super) use self::ladder::Area;
 pub(super) use self::output::{Encoders, JPEG_QUALITY, Safe};
 pub(super) use self::png::Png;
-pub(super) use self::shrink::{Shrinker, Source};
+pub(super) use self::shrink::{Samples, Shrinker, Source};
 pub(super) use self::source::SourceReader;
 pub(super) use self::steps::{Layout, Pixels, decode};
 pub(super) use self::webp::WebP;

@@ -29,7 +29,11 @@ pub(super) struct WebPAnimation {
 }
 
 impl WebPAnimation {
-    #[expect(clippy::new_ret_no_self, reason = "it is one of several formats to whoever opens it")]
+    #[expect(
+        clippy::new_ret_no_self,
+        clippy::unnecessary_wraps,
+        reason = "it is one of several formats to whoever opens it"
+    )]
     pub(super) fn new(header: OutputHeader) -> Result<Box<dyn Output>, RenderError> {
         let OutputHeader { size, plays, .. } = header;
         let config = EncoderConfig::new().quality(QUALITY).method(EFFORT);

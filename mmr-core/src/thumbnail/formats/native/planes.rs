@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::thumbnail::formats::still::{Area, Layout, Pixels, Shrinker, Source};
+use crate::thumbnail::formats::still::{Area, Layout, Pixels, Samples, Shrinker, Source};
 use crate::thumbnail::render::RenderError;
 use crate::types::Size;
 
@@ -31,16 +31,9 @@ pub(super) struct Plane {
 }
 
 impl Planes {
-    fn resize(
-        &self,
-        shrinker: &mut Shrinker,
-        plane: &Plane,
-        shown: Size,
-        area: Area,
-        size: Size,
-    ) -> Result<Vec<u8>, RenderError> {
-        let samples = self.samples.get(plane.bytes.clone()).unwrap_or_default();
-        shrinker.plane(samples, plane.stored, shown, area, size)
+    fn samples(&self, plane: &Plane, shown: Size) -> Samples<'_> {
+        let bytes = self.samples.get(plane.bytes.clone()).unwrap_or_default();
+        Samples { bytes, stored: plane.stored, shown }
     }
 }
 
@@ -54,7 +47,7 @@ impl Source for Planes {
     }
 
     fn shrink(&self, shrinker: &mut Shrinker, area: Area, size: Size) -> Result<Pixels, RenderError> {
-        let luma = self.resize(shrinker, &self.luma, self.size, area, size)?;
+        let luma = shrinker.plane(&self.samples(&self.luma, self.size), area, size)?;
         let Some(chroma) = &self.chroma else { return Ok(Pixels::new(luma, size, Layout::Grey)) };
         let Size { width: across, height: down } = self.shared;
         let shown = Size::new(self.size.width.div_ceil(across), self.size.height.div_ceil(down));
@@ -65,7 +58,8 @@ impl Source for Planes {
             width: area.width / across,
             height: area.height / down,
         };
-        let [blue, red] = chroma.each_ref().map(|plane| self.resize(shrinker, plane, shown, area, size));
+        let [blue, red] =
+            chroma.each_ref().map(|plane| shrinker.plane(&self.samples(plane, shown), area, size));
         Ok(Pixels::new(to_rgb(&luma, &blue?, &red?), size, Layout::Rgb))
     }
 

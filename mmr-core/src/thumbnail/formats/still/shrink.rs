@@ -47,21 +47,30 @@ impl Source for Pixels {
     }
 }
 
+/// One channel of a picture.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::thumbnail::formats) struct Samples<'a> {
+    pub(in crate::thumbnail::formats) bytes: &'a [u8],
+    /// Of the rows in `bytes`.
+    pub(in crate::thumbnail::formats) stored: Size,
+    /// What of it belongs to the picture, from its upper left.
+    pub(in crate::thumbnail::formats) shown: Size,
+}
+
 /// Resamples with Lanczos3. Keeps its working memory from one picture to the next.
 #[derive(Default)]
 pub(in crate::thumbnail::formats) struct Shrinker(Resizer);
 
 impl Shrinker {
-    /// Brings the part `area` of `shown` samples in rows of `stored` to `size`.
+    /// Brings the part `area` of what is shown to `size`.
     pub(in crate::thumbnail::formats) fn plane(
         &mut self,
-        samples: &[u8],
-        stored: Size,
-        shown: Size,
+        plane: &Samples<'_>,
         area: Area,
         size: Size,
     ) -> Result<Vec<u8>, RenderError> {
-        let all = ImageRef::new(stored.width, stored.height, samples, PixelType::U8);
+        let &Samples { bytes, stored, shown } = plane;
+        let all = ImageRef::new(stored.width, stored.height, bytes, PixelType::U8);
         let all = all.map_err(RenderError::decode)?;
         let view = CroppedImage::new(&all, 0, 0, shown.width, shown.height).map_err(RenderError::decode)?;
         self.resize(&view, PixelType::U8, area, size)
