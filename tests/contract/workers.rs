@@ -129,11 +129,12 @@ fn outline(rendered: &Rendered) -> (&'static str, u32, u32, bool) {
 /// What is booked is enough for the decoders, their fallbacks and two allocators.
 #[tokio::test]
 async fn a_worker_has_memory_for_the_largest_pictures() {
-    const PATIENCE: Duration = Duration::from_secs(600);
+    const PATIENCE: Duration = Duration::from_mins(10);
+    type Picture = fn(u32, u32) -> Bytes;
     let limits = RenderLimits { workers: 1, deadline: PATIENCE, ..RenderLimits::default() };
     let bench = Bench::with(limits, &[]);
     let (width, height) = (6500, 4900);
-    let sources: [(&str, fn(u32, u32) -> Bytes); 6] = [
+    let sources: [(&str, Picture); 6] = [
         ("baseline", images::photo_jpeg),
         ("progressive", images::progressive_jpeg),
         ("with all of its chroma", |width, height| images::subsampled_jpegs(width, height).swap_remove(0)),
