@@ -113,6 +113,7 @@ async fn a_worker_renders_what_a_thread_renders() {
 
 /// What is booked is enough for the decoders, their fallbacks and two allocators.
 #[tokio::test]
+#[ignore = "makes pictures of 32 megapixels, which takes minutes unoptimised"]
 async fn a_worker_has_memory_for_the_largest_pictures() {
     const PATIENCE: Duration = Duration::from_secs(600);
     let limits = RenderLimits { workers: 1, deadline: PATIENCE, ..RenderLimits::default() };
