@@ -128,6 +128,7 @@ fn outline(rendered: &Rendered) -> (&'static str, u32, u32, bool) {
 
 /// What is booked is enough for the decoders, their fallbacks and two allocators.
 #[tokio::test]
+#[ignore = "makes pictures of 32 megapixels, which takes minutes unoptimised"]
 async fn a_worker_has_memory_for_the_largest_pictures() {
     const PATIENCE: Duration = Duration::from_mins(10);
     type Picture = fn(u32, u32) -> Bytes;
