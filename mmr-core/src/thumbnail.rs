@@ -22,6 +22,23 @@
 //! # }
 //! ```
 
+#![cfg_attr(
+    not(all(
+        feature = "audio",
+        feature = "jxl",
+        feature = "native",
+        feature = "pdf",
+        feature = "svg",
+        feature = "testing",
+        feature = "workers"
+    )),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "each format and engine uses some of what they share; full builds use all"
+    )
+)]
+
 mod batch;
 #[cfg(feature = "images")]
 mod blurhash;
