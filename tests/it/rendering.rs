@@ -160,7 +160,12 @@ async fn a_large_picture_is_decoded_once_for_what_comes_soon_after() {
     let server = server(&engine, ThumbnailPolicy::default()).await;
     let picture = large_photo();
     let uri = server.client.upload(ALICE, "image/jpeg", picture.clone()).await;
-    for query in ["width=96&height=96&method=crop", "width=800&height=600", "width=320&height=240"] {
+    for query in [
+        "width=96&height=96&method=crop",
+        "width=800&height=600",
+        "width=640&height=480",
+        "width=320&height=240",
+    ] {
         assert_eq!(server.client.get(&target(&uri, query), BOB).await.status, StatusCode::OK);
     }
     let decoded = engine.orders().iter().filter(|(len, _)| *len == picture.len()).count();

@@ -1,6 +1,6 @@
 //! What happens when a thumbnail is asked for that is not there yet.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use bytes::Bytes;
 use tokio_util::sync::DropGuard;
@@ -26,9 +26,12 @@ use crate::{
     },
 };
 
-/// From sources of so many bytes the [`base`] is made along with whatever was asked: they take long to decode, and the next
-/// size is often asked for soon.
-const MAKE_BASE_FROM: u64 = 512 * 1024;
+/// From sources of so many bytes the [`base`] is made along with whatever was asked, and so are sizes that cannot be made from
+/// that: such sources take long to decode, and the next size is often asked for soon.
+const MAKE_ALONG_FROM: u64 = 512 * 1024;
+
+/// Thumbnails that are made along, at most.
+const MOST_ALONG: usize = 3;
 
 /// A larger picture by this factor gives as good a thumbnail as the original does.
 const MARGIN: u32 = 2;
@@ -139,17 +142,20 @@ impl Maker {
     }
 
     async fn render_original(&self, turn: Turn, mut specs: Vec<ThumbnailSpec>) -> Result<Vec<Ready>> {
-        let (asked, base) = (specs.len(), base(&self.policy.thumbnails));
-        if self.source.blob.size >= MAKE_BASE_FROM && !specs.contains(&base) {
-            specs.push(base);
+        let asked = specs.len();
+        if self.source.blob.size >= MAKE_ALONG_FROM {
+            let along = made_along(&self.policy.thumbnails);
+            let along: Vec<_> = along.into_iter().filter(|spec| !specs.contains(spec)).collect();
+            specs.extend(along);
         }
         let body = self.inner.downloads.read(&self.source, RangeRequest::Whole).await?.body;
         let rendered = turn.render(body, specs.clone(), Arc::clone(&self.policy.thumbnails)).await;
-        let mut rendered = rendered.map_err(|error| self.failed(error))?;
-        if specs.len() > asked && matches!(rendered.last(), Some(Rendered::Original { .. })) {
-            specs.truncate(asked);
-            rendered.truncate(asked);
-        }
+        let rendered = rendered.map_err(|error| self.failed(error))?;
+        // Nobody asked for the original under another name.
+        let all = specs.into_iter().zip(rendered).enumerate();
+        let wanted =
+            all.filter(|(index, (_, made))| *index < asked || matches!(made, Rendered::Image { .. }));
+        let (specs, rendered) = wanted.map(|(_, made)| made).unzip();
         self.keep_all(specs, rendered).await
     }
 
@@ -250,6 +256,15 @@ fn comes_from(spec: &ThumbnailSpec, size: Size) -> bool {
     let needed =
         Size::new(placement.size.width.saturating_mul(MARGIN), placement.size.height.saturating_mul(MARGIN));
     spec.variant != Variant::Animated && placement.region.size.contains(needed)
+}
+
+/// The base, and the configured sizes that would suffer from being made from it.
+fn made_along(policy: &ThumbnailPolicy) -> Vec<ThumbnailSpec> {
+    let base = base(policy);
+    let sizes = policy.sizes().iter();
+    let scaled = sizes.map(|&Size { width, height }| ThumbnailSpec { width, height, ..base });
+    let others = scaled.filter(|spec| *spec != base && !comes_from(spec, base.size()));
+    iter::once(base).chain(others).take(MOST_ALONG).collect()
 }
 
 /// The record of bytes that were not stored; it is never remembered as a place to read from.
