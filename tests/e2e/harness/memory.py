@@ -22,12 +22,21 @@ def children(pid: int) -> list[int]:
 
 
 def resident(pid: int) -> int:
-    """Resident bytes of a process; 0 once it has ended."""
+    """Resident bytes of a process, the code that it shares with others included; 0 once it has ended."""
+    return _status(pid, "VmRSS")
+
+
+def own(pid: int) -> int:
+    """Resident bytes that a process shares with nobody and no file; 0 once it has ended."""
+    return _status(pid, "RssAnon")
+
+
+def _status(pid: int, field: str) -> int:
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return 0
-    lines = [line for line in status.splitlines() if line.startswith("VmRSS:")]
+    lines = [line for line in status.splitlines() if line.startswith(f"{field}:")]
     return int(lines[0].split()[1]) * 1024 if lines else 0
 
 
@@ -56,7 +65,7 @@ class Watch:
 
     def _look(self) -> None:
         while not self._stop.is_set():
-            own = resident(self._pid)
-            total = own + sum(resident(child) for child in children(self._pid))
-            self.own, self.total = max(self.own, own), max(self.total, total)
+            server = resident(self._pid)
+            total = server + sum(own(child) for child in children(self._pid))
+            self.own, self.total = max(self.own, server), max(self.total, total)
             self._stop.wait(INTERVAL)
