@@ -42,6 +42,7 @@
 mod batch;
 #[cfg(feature = "images")]
 mod blurhash;
+mod brands;
 #[cfg(not(feature = "images"))]
 mod blurhash {
     pub(super) const fn of(_: &[u8]) -> Option<String> {

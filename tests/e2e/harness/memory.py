@@ -41,10 +41,10 @@ def _status(pid: int, field: str) -> int:
 
 
 class Watch:
-    """Looks at a process and its children all the time while it is in use."""
+    """The most that a `server` took, and in `total` with what its children have for themselves, while it is in use."""
 
     def __init__(self, pid: int) -> None:
-        self.own = 0
+        self.server = 0
         self.total = 0
         self._pid = pid
         self._stop = threading.Event()
@@ -67,5 +67,5 @@ class Watch:
         while not self._stop.is_set():
             server = resident(self._pid)
             total = server + sum(own(child) for child in children(self._pid))
-            self.own, self.total = max(self.own, server), max(self.total, total)
+            self.server, self.total = max(self.server, server), max(self.total, total)
             self._stop.wait(INTERVAL)

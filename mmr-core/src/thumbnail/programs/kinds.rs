@@ -1,5 +1,7 @@
 //! What a source is, by its first bytes.
 
+use crate::thumbnail::brands::{Brands, HEVC};
+
 /// As much of a source as is looked at.
 pub(super) const HEAD_BYTES: usize = 4096;
 
@@ -28,7 +30,7 @@ impl Kind {
             return ebml(head).map(Self::Video);
         }
         match head.get(4..8)? {
-            b"ftyp" => brands(head),
+            b"ftyp" => Brands::of(head).and_then(branded),
             // QuickTime from before there were brands.
             b"moov" | b"mdat" | b"wide" => Some(Self::Video(Container::QuickTime)),
             _ => None,
@@ -49,21 +51,13 @@ impl Kind {
     }
 }
 
-/// ISO 14496-12, 4.3: the brand of a file, a version, and further brands that it also is.
-fn brands(head: &[u8]) -> Option<Kind> {
-    const HEVC: [&[u8]; 6] = [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"];
-    let length = u32::from_be_bytes(*head.first_chunk()?) as usize;
-    let major = head.get(8..12)?;
-    let others = head.get(16..length.min(head.len())).unwrap_or_default();
-    let has = |wanted: &[&[u8]]| {
-        wanted.contains(&major) || others.chunks_exact(4).any(|brand| wanted.contains(&brand))
-    };
-    match major {
-        _ if has(&[b"avif", b"avis"]) => None,
+fn branded(brands: Brands<'_>) -> Option<Kind> {
+    match brands.major {
+        _ if brands.has(&[b"avif", b"avis"]) => None,
         // Audio, and Canon's raw pictures.
         b"M4A " | b"M4B " | b"M4P " | b"F4A " | b"F4B " | b"crx " => None,
-        b"mif1" | b"msf1" | b"heif" => Some(Kind::Heic { hevc: has(&HEVC) }),
-        _ if HEVC.contains(&major) => Some(Kind::Heic { hevc: true }),
+        b"mif1" | b"msf1" | b"heif" => Some(Kind::Heic { hevc: brands.has(&HEVC) }),
+        major if HEVC.contains(&major) => Some(Kind::Heic { hevc: true }),
         b"qt  " => Some(Kind::Video(Container::QuickTime)),
         _ => Some(Kind::Video(Container::Mp4)),
     }

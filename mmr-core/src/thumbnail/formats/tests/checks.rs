@@ -1,5 +1,6 @@
 //! What tests of picture formats have in common.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -66,19 +67,24 @@ pub(in crate::thumbnail::formats) fn assert_corners(picture: &RgbaImage) {
     }
 }
 
+#[track_caller]
+fn assert_harmless(format: impl Format, task: &RenderTask, variant: impl Display) {
+    match try_render(format, task) {
+        None
+        | Some(
+            Ok(_)
+            | Err(RenderError::Decode(_) | RenderError::Unsupported(_) | RenderError::TooManyPixels { .. }),
+        ) => {}
+        Some(Err(error)) => panic!("{variant}: {error:?}"),
+    }
+}
+
 /// Cuts a file everywhere: there is an error or a picture, and work that was booked.
 #[track_caller]
 pub(in crate::thumbnail::formats) fn assert_cuts_are_harmless(format: impl Format + Copy, source: &Bytes) {
     for len in 0..source.len() {
         let task = task(source.slice(..len));
-        match try_render(format, &task) {
-            None
-            | Some(
-                Ok(_)
-                | Err(RenderError::Decode(_) | RenderError::Unsupported(_) | RenderError::TooManyPixels { .. }),
-            ) => {}
-            Some(Err(error)) => panic!("{len}: {error:?}"),
-        }
+        assert_harmless(format, &task, len);
     }
 }
 
@@ -102,14 +108,7 @@ pub(in crate::thumbnail::formats) fn assert_damage_is_harmless(
         }
         let mut task = task(bytes.into());
         task.policy = Arc::new(ThumbnailPolicy { max_pixels: 1_000_000, ..(*task.policy).clone() });
-        match try_render(format, &task) {
-            None
-            | Some(
-                Ok(_)
-                | Err(RenderError::Decode(_) | RenderError::Unsupported(_) | RenderError::TooManyPixels { .. }),
-            ) => {}
-            Some(Err(error)) => panic!("{seed}: {error:?}"),
-        }
+        assert_harmless(format, &task, seed);
     }
 }
 

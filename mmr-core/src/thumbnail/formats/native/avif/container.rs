@@ -12,6 +12,7 @@ use image::metadata::Orientation;
 
 use self::boxes::Boxes;
 use self::meta::{Item, Meta};
+use crate::thumbnail::brands::{Brands, HEVC};
 use crate::types::Size;
 
 /// Auxiliary pictures that are looked at for an alpha channel.
@@ -66,33 +67,9 @@ pub(super) struct Coding {
 
 /// Whether these bytes begin like AVIF, and not like other pictures in the same container.
 pub(super) fn is(source: &[u8]) -> bool {
-    /// Pictures coded as H.265, which name the brand of all pictures too.
-    const OTHERS: [&[u8; 4]; 6] = [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"];
-    let mut brands = Brands::of(source).peekable();
-    let first = brands.peek().copied();
-    let has = |name: &[u8; 4]| Brands::of(source).any(|brand| brand == name);
-    has(b"avif") || has(b"avis") || (first == Some(b"mif1") && !OTHERS.into_iter().any(has))
-}
-
-/// The major brand, then those that the file is compatible with.
-struct Brands<'a>(&'a [u8]);
-
-impl<'a> Brands<'a> {
-    fn of(source: &'a [u8]) -> Self {
-        let len = source.first_chunk::<4>().map_or(0, |len| u32::from_be_bytes(*len) as usize);
-        let body = source.get(8..len.min(source.len())).unwrap_or_default();
-        Self(if source.get(4..8) == Some(b"ftyp".as_slice()) { body } else { &[] })
-    }
-}
-
-impl<'a> Iterator for Brands<'a> {
-    type Item = &'a [u8; 4];
-
-    fn next(&mut self) -> Option<&'a [u8; 4]> {
-        let (brand, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(brand)
-    }
+    let Some(brands) = Brands::of(source) else { return false };
+    // Pictures of all kinds name the brand of all pictures.
+    brands.has(&[b"avif", b"avis"]) || (brands.major == b"mif1" && !brands.has(&HEVC))
 }
 
 /// Reads the container.
@@ -120,7 +97,7 @@ pub(in crate::thumbnail::formats::native) fn parse(source: &[u8]) -> Result<Cont
         premultiplied,
         icc: seen.icc,
         coding: seen.coding,
-        animated: Brands::of(source).next() == Some(b"avis"),
+        animated: Brands::of(source).is_some_and(|brands| brands.major == b"avis"),
     })
 }
 
