@@ -83,7 +83,7 @@ impl ThumbnailPolicy {
 }
 
 /// Types that thumbnails may be made of, each with the other names that it goes by.
-const TYPES: [(&str, &[&str]); 21] = [
+const TYPES: [(&str, &[&str]); 22] = [
     ("image/jpeg", &["image/jpg", "image/pjpeg"]),
     ("image/png", &["image/x-png"]),
     ("image/apng", &["image/vnd.mozilla.apng"]),
@@ -105,6 +105,7 @@ const TYPES: [(&str, &[&str]); 21] = [
     ("video/mp4", &["video/x-m4v"]),
     ("video/quicktime", &[]),
     ("video/webm", &[]),
+    ("video/x-matroska", &["video/matroska"]),
 ];
 
 /// The name under which a type is compared; its own where it is not known.

@@ -42,7 +42,7 @@ impl Kind {
         match self {
             Self::Video(Container::Mp4) => &["video/mp4"],
             Self::Video(Container::QuickTime) => &["video/quicktime"],
-            Self::Video(Container::Matroska) => &["video/x-matroska", "video/matroska", "video/webm"],
+            Self::Video(Container::Matroska) => &["video/x-matroska", "video/webm"],
             Self::Video(Container::WebM) => &["video/webm"],
             // Few can tell them apart.
             Self::Heic { hevc: true } => &["image/heic", "image/heif"],
