@@ -64,7 +64,7 @@ async fn many_who_ask_at_once_get_the_same_thumbnail_and_it_is_stored_once() {
     use futures_util::StreamExt as _;
 
     let server = TestServer::start().await;
-    let uri = server.client.upload(ALICE, "image/png", images::png(800, 600)).await;
+    let uri = server.client.upload(ALICE, "image/png", images::png(400, 300)).await;
     let target = target(&uri, "width=96&height=96&method=crop");
     let replies = futures_util::future::join_all((0..8).map(|_| server.client.get(&target, BOB))).await;
     assert!(replies.iter().all(|reply| reply.status == StatusCode::OK && reply.body == replies[0].body));
@@ -253,7 +253,7 @@ async fn a_thumbnail_expires_and_is_made_again_for_whoever_asks() {
         TestServerBuilder { clock: Arc::new(clock.clone()), schedule, ..TestServerBuilder::default() };
     let server = server.start().await;
     let collector = server.repository.collector();
-    let picture = images::png(800, 600);
+    let picture = images::png(400, 300);
     let hash = Hasher::digest(&picture).hash;
     let uri = server.client.upload(ALICE, "image/png", picture).await;
     let target = target(&uri, "width=96&height=96");
