@@ -1,21 +1,28 @@
 //! Rendering thumbnails from generated pictures: format by size of the thumbnail, by the renderers in safe Rust and by
-//! those in C. `side_by_side/thumbnails.py` compares with other programs.
+//! those in C, and what it costs to leave that to a worker. `side_by_side/thumbnails.py` compares with other programs.
 //!
 //! `cargo bench -p mmr-benches --bench thumbnail`
 
-use std::fmt;
-use std::sync::Arc;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+use std::{env, fmt, io};
 
 use bytes::Bytes;
 use divan::Bencher;
 use mmr_core::testing::images;
 use mmr_core::thumbnail::render::{Cancelled, Prepared};
-use mmr_core::thumbnail::{RenderTask, Renderer, ThumbnailPolicy, formats};
+use mmr_core::thumbnail::worker::{self, WorkerCommand, Workers};
+use mmr_core::thumbnail::{RenderLimits, RenderPool, RenderTask, Renderer, ThumbnailPolicy, formats};
 use mmr_core::types::{Method, ThumbnailSpec, Variant};
 
-fn main() {
+/// Under this word this program starts itself as a worker.
+const WORKER: &str = "render-worker";
+
+fn main() -> io::Result<()> {
+    if env::args().nth(1).as_deref() == Some(WORKER) {
+        return worker::run(&formats::native_renderers());
+    }
     divan::main();
+    Ok(())
 }
 
 /// A picture to make thumbnails of.
@@ -130,4 +137,30 @@ fn native_all_five(bencher: Bencher<'_, '_>, source: &Source) {
 #[divan::bench(args = sources())]
 fn refusal(bencher: Bencher<'_, '_>, source: &Source) {
     render(bencher, &formats::renderers(), source, &DEFAULT[..1], 1);
+}
+
+/// Through a pool, from a picture in memory to the thumbnail.
+fn tiny(bencher: Bencher<'_, '_>, pool: impl FnOnce(RenderLimits) -> RenderPool) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+    let _inside = runtime.enter();
+    let pool = pool(RenderLimits::default());
+    let (picture, policy) = (images::jpeg(64, 48), Arc::new(ThumbnailPolicy::default()));
+    bencher.bench_local(|| {
+        let rendered = pool.render(picture.clone(), DEFAULT[0], Arc::clone(&policy));
+        runtime.block_on(rendered).expect("a picture has a thumbnail")
+    });
+}
+
+#[divan::bench]
+fn tiny_in_process(bencher: Bencher<'_, '_>) {
+    tiny(bencher, |limits| RenderPool::with_renderers(limits, formats::native_renderers()));
+}
+
+/// By a worker that runs already: the first round starts it.
+#[divan::bench]
+fn tiny_in_warm_worker(bencher: Bencher<'_, '_>) {
+    tiny(bencher, |limits| {
+        let workers = Workers::new(WorkerCommand::this_program([WORKER]), limits);
+        RenderPool::with_engine(limits, Arc::new(workers))
+    });
 }

@@ -80,9 +80,9 @@ class Child:
         """The most memory that was resident since the start, in MB."""
         return sum(_peak_bytes(pid) for pid in _family(self.pid)) / 1e6
 
-    def resident_mb(self) -> float:
-        """The memory that is resident now, of the program and what it has started, in MB."""
-        return sum(_resident_bytes(pid) for pid in _family(self.pid)) / 1e6
+    def memory_mb(self) -> float:
+        """The memory that the program and what it has started take now, in MB; what they share counts once."""
+        return sum(_proportional_bytes(pid) for pid in _family(self.pid)) / 1e6
 
     @contextmanager
     def with_us_on_one_processor(self) -> Iterator[None]:
@@ -184,12 +184,13 @@ def _peak_bytes(pid: int) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def _resident_bytes(pid: int) -> int:
+def _proportional_bytes(pid: int) -> int:
+    """What is resident, each page divided among those that have it mapped."""
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    found = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
     return int(found[1]) * 1024 if found else 0
 
 

@@ -154,7 +154,7 @@ def _upload_and_look(server: Server, photograph: bytes) -> None:
 
 
 class _Peak:
-    """The most memory that a server and its children took at the same time, in `megabytes`."""
+    """The most memory that a server and its children took at the same time, in `megabytes`; what they share counts once."""
 
     def __init__(self, server: Server) -> None:
         self.megabytes = 0.0
@@ -174,7 +174,7 @@ class _Peak:
         while not self._over.wait(0.01):
             # A process that ends while it is looked at.
             with suppress(OSError):
-                self.megabytes = max(self.megabytes, self._child.resident_mb())
+                self.megabytes = max(self.megabytes, self._child.memory_mb())
 
 
 def _picture(lab: Lab) -> bytes:

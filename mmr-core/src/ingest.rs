@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
+use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _, future};
 
 use crate::{
-    Result,
+    Error, Result,
     datastore::{BlobWriter, Datastores, Placement},
     news::{self, News},
     store::{
         BlobIndex, Inserted, MediaFilter, MediaIndex, NewBlob, NewMedia, NewThumbnail, Page, Refusal,
         ThumbnailIndex,
     },
-    stream::{ByteStream, Spool},
+    stream::{ByteStream, Spool, StreamError},
     types::{BlobKey, BlobLocation, BlobRecord, ContentHash, Digests, MediaKind, Timestamp},
 };
 
@@ -206,23 +207,72 @@ async fn copy(
     copied: impl Fn(&Option<Spool>) + Send,
 ) -> Result<Digests> {
     let mut digests = Digesting::new();
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk?;
-        digests.update(&chunk).await?;
-        if let Some(open) = spool
-            && let Err(error) = open.append(chunk.clone()).await
-        {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(
-                error,
-                "a temporary file for remote media failed: readers wait for the whole of it"
-            );
-            *spool = None;
-        }
-        writer.write(chunk).await?;
+    let mut ready = Ready::new(body);
+    while let Some(chunks) = ready.next().await? {
+        let spooled = async {
+            if let Some(open) = spool
+                && let Err(error) = open.append(chunks.clone()).await
+            {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(
+                    error,
+                    "a temporary file for remote media failed: readers wait for the whole of it"
+                );
+                *spool = None;
+            }
+        };
+        let written = async {
+            for chunk in &chunks {
+                digests.update(chunk).await?;
+                writer.write(chunk.clone()).await?;
+            }
+            Ok::<_, Error>(())
+        };
+        let ((), written) = future::join(spooled, written).await;
+        written?;
         copied(spool);
     }
     digests.finish().await
+}
+
+/// The chunks of a body, as many at once as are there already: each hop to another thread should be worth it.
+struct Ready<'b> {
+    body: &'b mut ByteStream,
+    failed: Option<StreamError>,
+}
+
+/// Bytes that are taken at once, unless the first chunk has more.
+const AT_ONCE: usize = 128 << 10;
+
+impl<'b> Ready<'b> {
+    const fn new(body: &'b mut ByteStream) -> Self {
+        Self { body, failed: None }
+    }
+
+    /// At least one chunk; `None` at the end.
+    async fn next(&mut self) -> Result<Option<Vec<Bytes>>, StreamError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let Some(first) = self.body.next().await else { return Ok(None) };
+        let mut chunks = vec![first?];
+        let mut bytes = chunks[0].len();
+        while bytes < AT_ONCE
+            && let Some(Some(chunk)) = self.body.next().now_or_never()
+        {
+            match chunk {
+                Ok(chunk) => {
+                    bytes += chunk.len();
+                    chunks.push(chunk);
+                }
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
+            }
+        }
+        Ok(Some(chunks))
+    }
 }
 
 impl Staged {

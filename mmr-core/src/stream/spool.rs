@@ -59,12 +59,15 @@ impl Spool {
         Ok(Self { shared: Arc::new(Shared { file, hold_back, state }), written: 0 })
     }
 
-    /// Appends `chunk`; readers see it when this returns.
-    pub async fn append(&mut self, chunk: Bytes) -> Result<(), StreamError> {
-        let (shared, offset, len) = (Arc::clone(&self.shared), self.written, chunk.len() as u64);
-        let write = move || shared.file.write_all_at(&chunk, offset);
-        spawn_blocking(write).await.map_err(storage)?.map_err(storage)?;
-        self.written += len;
+    /// Appends `chunks`; readers see them when this returns.
+    pub async fn append(&mut self, chunks: Vec<Bytes>) -> Result<(), StreamError> {
+        let (shared, offset) = (Arc::clone(&self.shared), self.written);
+        let write = move || {
+            chunks.iter().try_fold(offset, |offset, chunk| {
+                shared.file.write_all_at(chunk, offset).map(|()| offset + chunk.len() as u64)
+            })
+        };
+        self.written = spawn_blocking(write).await.map_err(storage)?.map_err(storage)?;
         let written = self.written;
         self.shared.state.send_modify(|state| state.written = written);
         Ok(())
@@ -172,8 +175,8 @@ mod tests {
         let mut spool = spool(0).await;
         let reader = spool.reader();
         let write = async {
-            spool.append(Bytes::from_static(b"hello ")).await.unwrap();
-            spool.append(Bytes::from_static(b"world")).await.unwrap();
+            spool.append(vec![Bytes::from_static(b"hel"), Bytes::from_static(b"lo ")]).await.unwrap();
+            spool.append(vec![Bytes::from_static(b"world")]).await.unwrap();
             spool.finish();
         };
         let early = reader.read(0..u64::MAX).collect_up_to(100);
@@ -187,7 +190,7 @@ mod tests {
     async fn the_last_bytes_are_held_back_until_the_end() {
         let mut spool = spool(4).await;
         let mut body = spool.reader().read(0..u64::MAX);
-        spool.append(Bytes::from_static(b"abcdef")).await.unwrap();
+        spool.append(vec![Bytes::from_static(b"abcdef")]).await.unwrap();
         assert_eq!(body.next().await.unwrap().unwrap(), "ab");
         assert!(futures_util::FutureExt::now_or_never(body.next()).is_none());
         spool.finish();
@@ -199,7 +202,7 @@ mod tests {
     async fn a_writer_that_gives_up_fails_every_reader() {
         let mut spool = spool(4).await;
         let mut body = spool.reader().read(0..u64::MAX);
-        spool.append(Bytes::from_static(b"abcdef")).await.unwrap();
+        spool.append(vec![Bytes::from_static(b"abcdef")]).await.unwrap();
         drop(spool);
         assert!(matches!(body.next().await, Some(Err(StreamError::Storage(_)))));
     }

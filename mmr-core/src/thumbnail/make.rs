@@ -3,6 +3,7 @@
 use std::{iter, sync::Arc};
 
 use bytes::Bytes;
+use futures_util::future;
 use tokio_util::sync::DropGuard;
 
 use super::{
@@ -165,12 +166,11 @@ impl Maker {
     }
 
     async fn keep_all(&self, specs: Vec<ThumbnailSpec>, rendered: Vec<Rendered>) -> Result<Vec<Ready>> {
-        let mut all = Vec::with_capacity(specs.len());
-        for (spec, rendered) in specs.into_iter().zip(rendered) {
+        let kept = specs.into_iter().zip(rendered).map(|(spec, rendered)| {
             metrics::rendered(spec.method.as_str());
-            all.push(self.keep(spec, rendered).await?);
-        }
-        Ok(all)
+            self.keep(spec, rendered)
+        });
+        future::try_join_all(kept).await
     }
 
     /// Keeps a thumbnail for the next who asks. Whoever asked now gets it from memory, kept or not: a full disk must not

@@ -86,7 +86,15 @@ impl XMatrix {
     /// byte as they came.
     #[must_use]
     pub fn is_signed(&self, public_key: &[u8; 32], method: &Method, target: &str) -> bool {
-        let text = signed_text(&self.origin, self.destination.as_deref(), method, target);
+        self.is_signature_of(&self.signed_text(method, target), public_key)
+    }
+
+    /// What the signature should be of.
+    pub(super) fn signed_text(&self, method: &Method, target: &str) -> String {
+        signed_text(&self.origin, self.destination.as_deref(), method, target)
+    }
+
+    pub(super) fn is_signature_of(&self, text: &str, public_key: &[u8; 32]) -> bool {
         UnparsedPublicKey::new(&ED25519, public_key).verify(text.as_bytes(), &self.signature).is_ok()
     }
 

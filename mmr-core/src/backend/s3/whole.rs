@@ -67,7 +67,7 @@ impl WholeWriter {
         };
         for chunk in [std::mem::take(&mut self.buffer).freeze(), chunk] {
             if !chunk.is_empty() {
-                file.append(chunk).await.map_err(classify)?;
+                file.append(vec![chunk]).await.map_err(classify)?;
             }
         }
         Ok(())

@@ -180,3 +180,30 @@ fn a_homeserver_without_a_key_signs_nothing() {
     let header = Signer::default().header(server_name!("a.org"), server_name!("b.org"), TARGET);
     assert_eq!(header, None);
 }
+
+#[tokio::test]
+async fn a_signature_that_was_good_is_good_for_nothing_else() {
+    let (authenticator, _) = authenticator();
+    let good = [signed("remote.org", "here.org")];
+    for _ in 0..2 {
+        authenticator.authenticate(&request(TARGET, &good)).await.unwrap();
+    }
+    let other = authenticator.authenticate(&request("/other", &good)).await;
+    assert!(matches!(other, Err(FederationError::BadSignature(_))), "{other:?}");
+    let mut head = request(TARGET, &good);
+    head.method = Method::HEAD;
+    let other = authenticator.authenticate(&head).await;
+    assert!(matches!(other, Err(FederationError::BadSignature(_))), "{other:?}");
+}
+
+#[tokio::test]
+async fn a_signature_that_was_good_is_no_longer_when_its_key_has_expired() {
+    let clock = ManualClock::default();
+    let keys = RemoteKeys::new(Arc::<SameKey>::default(), Arc::new(clock.clone()));
+    let local = HashSet::from(["here.org".try_into().unwrap()]);
+    let authenticator = Authenticator::new(keys, local);
+    let request = request(TARGET, &[signed("remote.org", "here.org")]);
+    authenticator.authenticate(&request).await.unwrap();
+    clock.advance(std::time::Duration::from_secs(101));
+    assert!(authenticator.authenticate(&request).await.is_err());
+}
