@@ -21,17 +21,17 @@ _SIGNED = "/_matrix/federation/v1/media/download"
 def first_byte(what: str, size: int, lab: Lab) -> Delay:
     """How long the first byte of media that is not here takes, while its origin sends slowly."""
     row = Delay(what, limit=1.2, slack_ms=20)
-    return _beside_the_origin(row, size, lab, slow=True, measured=lambda timing: timing.first_byte)
+    return _beside_the_origin(row, size, lab, lambda timing: timing.first_byte, "slow")
 
 
-def whole(what: str, size: int, lab: Lab) -> Delay:
-    """How long all of it takes."""
+def whole(what: str, size: int, lab: Lab, pace: str | None = None) -> Delay:
+    """How long all of it takes, at the pace of the origin."""
     row = Delay(what, limit=1.15)
-    return _beside_the_origin(row, size, lab, slow=False, measured=lambda timing: timing.whole)
+    return _beside_the_origin(row, size, lab, lambda timing: timing.whole, pace)
 
 
 def _beside_the_origin(
-    row: Delay, size: int, lab: Lab, *, slow: bool, measured: Callable[[client.Timing], float]
+    row: Delay, size: int, lab: Lab, measured: Callable[[client.Timing], float], pace: str | None
 ) -> Delay:
     """Compares downloads through mmr with those from the origin itself, over open connections."""
     _start(lab, size)
@@ -47,10 +47,10 @@ def _beside_the_origin(
     def measure(fetch: Callable[[str], client.Timing], samples: list[float]) -> None:
         began = time.monotonic()
         with Watch(lab.mmr.child, lab.origin.child) as watch:
-            # What is slow is measured once: it takes long enough, and is only waited for.
+            # What has a pace is measured once: it takes long enough, and is only waited for.
             while True:
-                samples.append(1000 * measured(fetch(lab.origin.new_id(size, slow=slow))))
-                if slow or time.monotonic() - began > lab.options.seconds:
+                samples.append(1000 * measured(fetch(lab.origin.new_id(size, pace))))
+                if pace or time.monotonic() - began > lab.options.seconds:
                     break
         row.others.append(watch.used.others)
 

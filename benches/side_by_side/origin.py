@@ -21,14 +21,14 @@ _BEFORE = (
 _NUMBER = 32
 _AFTER = b"\r\n--bench--\r\n"
 _PIECE = 4 << 20
-# Bytes per second of the slow way to the same files.
-SLOW = 10_000_000
+# Ways to the same files on which so many bytes go per second. nginx sends those of the first second at once.
+PACES = {"slow": 10_000_000, "gigabit": 125_000_000}
 
 
 class Origin(Nginx):
     """nginx with TLS and multipart answers, of as many media as one likes.
 
-    A media id is `SIZE-NUMBER` or `SIZE-slow-NUMBER`. No two answers are alike, so that nobody has
+    A media id is `SIZE-NUMBER` or `SIZE-PACE-NUMBER`. No two answers are alike, so that nobody has
     them already.
     """
 
@@ -55,6 +55,10 @@ class Origin(Nginx):
             'types {} default_type "multipart/mixed; boundary=bench"; '
             "addition_types *; add_before_body /before"
         )
+        paced = "".join(
+            f"location ~ ^{media}/([0-9]+)-{pace}- {{ {answers}; limit_rate {rate}; alias {self.media}/$1; }}"
+            for pace, rate in PACES.items()
+        )
         return f"""
             {super().sites()}
             server {{
@@ -65,9 +69,7 @@ class Origin(Nginx):
                 default_type application/json; alias {self.directory}/keys.json;
               }}
               location = /before {{ internal; types {{}} return 200 "{_BEFORE}"; }}
-              location ~ ^{media}/([0-9]+)-slow- {{
-                {answers}; limit_rate {SLOW}; alias {self.media}/$1;
-              }}
+              {paced}
               location ~ ^{media}/([0-9]+)- {{ {answers}; alias {self.media}/$1; }}
             }}"""
 
@@ -84,9 +86,9 @@ class Origin(Nginx):
                 target.write(piece)
             target.write(_AFTER)
 
-    def new_id(self, size: int, *, slow: bool = False) -> str:
+    def new_id(self, size: int, pace: str | None = None) -> str:
         """A media id of prepared size, which nobody has asked for yet."""
-        return f"{size}-{'slow-' if slow else ''}{next(self._numbers)}"
+        return f"{size}-{f'{pace}-' if pace else ''}{next(self._numbers)}"
 
     def download_path(self, media_id: str) -> str:
         """Where clients find it at their own server."""

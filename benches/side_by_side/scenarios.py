@@ -119,6 +119,10 @@ def _federation(*, quick: bool) -> Iterator[Scenario]:
     yield Scenario("federation", what, partial(federation.first_byte, what, size))
     what = f"all of {_size(size)} not yet here, against its origin"
     yield Scenario("federation", what, partial(federation.whole, what, size))
+    # Long enough for what nginx sends at once not to matter.
+    size = (200 if quick else 400) * MB
+    what = f"all of {_size(size)} not yet here, from 1 Gbit/s, against its origin"
+    yield Scenario("federation", what, partial(federation.whole, what, size, "gigabit"))
     what = "100 KB not yet here, 1 client, against Synapse"
     yield Scenario("federation", what, partial(federation.beside_synapse, what, 100 * KB))
     one, each = (64 * MIB, 10 * MB) if quick else (1024 * MIB, 100 * MB)
