@@ -97,9 +97,9 @@ SELECT 'e' || n, part, 'part', n * 10 + part FROM generate_series(1, 1000) n, ge
 INSERT INTO mmr.leases (name, holder, held_until) SELECT 'lease' || n, 'node', n FROM generate_series(1, 5) n;
 INSERT INTO mmr.signals (id, payload) SELECT n, 'x' FROM generate_series(1, 16384) n;
 
-INSERT INTO mmr.user_usage (server, user_id, files, bytes)
-SELECT mmr.server_of(m.uploader), m.uploader, count(*), sum(b.size)
-FROM mmr.media m JOIN mmr.blobs b ON b.id = m.blob WHERE m.uploader IS NOT NULL GROUP BY m.uploader;
+INSERT INTO mmr.user_usage (server, user_id, shard, files, bytes)
+SELECT mmr.server_of(m.uploader), m.uploader, m.id % 16, count(*), sum(b.size)
+FROM mmr.media m JOIN mmr.blobs b ON b.id = m.blob WHERE m.uploader IS NOT NULL GROUP BY 2, 3;
 INSERT INTO mmr.origin_usage (origin, shard, files, bytes)
 SELECT m.origin, m.id % 16, count(*), sum(b.size)
 FROM mmr.media m JOIN mmr.blobs b ON b.id = m.blob GROUP BY 1, 2;

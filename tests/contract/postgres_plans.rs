@@ -213,7 +213,7 @@ async fn last_plans(cluster: &Cluster, mut call: impl AsyncFnMut(u64)) -> String
 async fn removals_read_the_sums_of_those_whose_media_they_remove() {
     // A user each.
     let sums = "INSERT INTO mmr.user_usage
-        SELECT 'example.org', '@other' || n || ':example.org', 1, 1 FROM generate_series(1, 20000) n";
+        SELECT 'example.org', '@other' || n || ':example.org', 0, 1, 1 FROM generate_series(1, 20000) n";
     let (cluster, store) = explained(&format!("{FILL} {sums}; ANALYZE")).await;
     let plans_of = last_plans(&cluster, async |number| {
         let mxcs = (0..100).map(|each| {

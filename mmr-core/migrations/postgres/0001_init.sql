@@ -100,18 +100,19 @@ CREATE TABLE mmr.garbage (
 
 CREATE INDEX garbage_by_since ON mmr.garbage (since, datastore, key);
 
--- By the server of the user ID, which need not be the origin of the media. One row per user: uploads of one user take
--- turns anyway, because of the quota.
+-- In several rows each, by the session that counts (`shard`), or all uploads of a homeserver, or of a bridge that is one
+-- user, would wait for each other's commits. Only the sum over the shards means anything; one alone may be negative.
+--
+-- By the server of the user ID, which need not be the origin of the media.
 CREATE TABLE mmr.user_usage (
-    server   text   COLLATE "C" NOT NULL,
-    user_id  text   COLLATE "C" NOT NULL,
-    files    bigint NOT NULL,
-    bytes    bigint NOT NULL,
-    PRIMARY KEY (server, user_id)
+    server   text    COLLATE "C" NOT NULL,
+    user_id  text    COLLATE "C" NOT NULL,
+    shard    integer NOT NULL,
+    files    bigint  NOT NULL,
+    bytes    bigint  NOT NULL,
+    PRIMARY KEY (server, user_id, shard)
 );
 
--- In several rows each, by the session that counts (`shard`), or all uploads of a homeserver would wait for each other's
--- commits. Only the sum over the shards means anything; one alone may be negative.
 CREATE TABLE mmr.origin_usage (
     origin text    COLLATE "C" NOT NULL,
     shard  integer NOT NULL,
@@ -197,9 +198,9 @@ BEGIN
     VALUES (NEW.origin, mmr.shard(), 1, v_size)
     ON CONFLICT (origin, shard) DO UPDATE SET files = u.files + 1, bytes = u.bytes + excluded.bytes;
     IF NEW.uploader IS NOT NULL THEN
-        INSERT INTO mmr.user_usage AS u (server, user_id, files, bytes)
-        VALUES (mmr.server_of(NEW.uploader), NEW.uploader, 1, v_size)
-        ON CONFLICT (server, user_id) DO UPDATE SET files = u.files + 1, bytes = u.bytes + excluded.bytes;
+        INSERT INTO mmr.user_usage AS u (server, user_id, shard, files, bytes)
+        VALUES (mmr.server_of(NEW.uploader), NEW.uploader, mmr.shard(), 1, v_size)
+        ON CONFLICT (server, user_id, shard) DO UPDATE SET files = u.files + 1, bytes = u.bytes + excluded.bytes;
     END IF;
     RETURN NULL;
 END $$;
@@ -226,10 +227,13 @@ BEGIN
         FROM gone g JOIN mmr.blobs b ON b.id = g.blob
         WHERE g.uploader IS NOT NULL GROUP BY g.uploader ORDER BY g.uploader
     LOOP
-        UPDATE mmr.user_usage u SET files = u.files - v_sum.files, bytes = u.bytes - v_sum.bytes
-        WHERE u.server = mmr.server_of(v_sum.uploader) AND u.user_id = v_sum.uploader;
+        INSERT INTO mmr.user_usage AS u (server, user_id, shard, files, bytes)
+        VALUES (mmr.server_of(v_sum.uploader), v_sum.uploader, mmr.shard(), -v_sum.files, -v_sum.bytes)
+        ON CONFLICT (server, user_id, shard) DO UPDATE
+        SET files = u.files + excluded.files, bytes = u.bytes + excluded.bytes;
         DELETE FROM mmr.user_usage u
-        WHERE u.server = mmr.server_of(v_sum.uploader) AND u.user_id = v_sum.uploader AND u.files = 0;
+        WHERE u.server = mmr.server_of(v_sum.uploader) AND u.user_id = v_sum.uploader AND u.shard = mmr.shard()
+            AND u.files = 0 AND u.bytes = 0;
     END LOOP;
     RETURN NULL;
 END $$;
@@ -346,7 +350,7 @@ BEGIN
             RETURN;
         END IF;
         IF v_capped THEN
-            SELECT u.files, u.bytes INTO v_files, v_bytes FROM mmr.user_usage u
+            SELECT sum(u.files), sum(u.bytes) INTO v_files, v_bytes FROM mmr.user_usage u
             WHERE u.server = mmr.server_of(p_uploader) AND u.user_id = p_uploader;
             IF coalesce(v_files, 0) + 1 > p_max_files OR coalesce(v_bytes, 0) > p_max_bytes - v_size THEN
                 o_outcome := 'quota';

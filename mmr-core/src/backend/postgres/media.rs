@@ -136,7 +136,10 @@ const FACTS: &str = concat!(
     ", ",
     media_columns!(),
     " FROM (SELECT) one
-    LEFT JOIN mmr.user_usage u ON u.server = $3 AND u.user_id = $2
+    LEFT JOIN LATERAL (
+        SELECT sum(s.files)::bigint AS files, sum(s.bytes)::bigint AS bytes
+        FROM mmr.user_usage s WHERE s.server = $3 AND s.user_id = $2
+    ) u ON true
     LEFT JOIN mmr.blobs k ON k.hash = $1
     LEFT JOIN LATERAL (
         SELECT * FROM mmr.media s WHERE s.blob = k.id AND s.uploader = $2 AND s.origin = $4

@@ -4,6 +4,7 @@ use tokio_postgres::Row;
 
 use super::{
     PostgresStore,
+    blobs::only,
     row::{Columns, values},
 };
 use crate::store::{MediaUsage, StoreError, UsageIndex, UserUsage};
@@ -36,16 +37,16 @@ impl UsageIndex for PostgresStore {
     }
 }
 
-const OF_USER: &str = "SELECT files, bytes FROM mmr.user_usage WHERE server = $1 AND user_id = $2";
+const OF_USER: &str = "SELECT coalesce(sum(files), 0)::bigint, coalesce(sum(bytes), 0)::bigint
+    FROM mmr.user_usage WHERE server = $1 AND user_id = $2";
 
 const OF_ORIGIN: &str = "SELECT coalesce(sum(files), 0)::bigint, coalesce(sum(bytes), 0)::bigint
     FROM mmr.origin_usage WHERE origin = $1";
 
-const BY_USER: &str = "SELECT files, bytes, user_id FROM mmr.user_usage
-    WHERE server = $1 AND user_id > $2 ORDER BY user_id LIMIT $3";
+const BY_USER: &str = "SELECT sum(files)::bigint, sum(bytes)::bigint, user_id FROM mmr.user_usage
+    WHERE server = $1 AND user_id > $2 GROUP BY user_id HAVING sum(files) <> 0 ORDER BY user_id LIMIT $3";
 
 fn sum(rows: &[Row]) -> Result<MediaUsage, StoreError> {
-    let Some(row) = rows.first() else { return Ok(MediaUsage::default()) };
-    let mut columns = Columns::of("user_usage", row);
+    let mut columns = Columns::of("user_usage", only(rows, "user_usage")?);
     Ok(MediaUsage { files: columns.u64()?, bytes: columns.u64()? })
 }
