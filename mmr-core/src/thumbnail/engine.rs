@@ -24,6 +24,8 @@ pub trait RenderEngine: fmt::Debug + Send + Sync + 'static {
 pub struct RenderOrder {
     /// The source; at most [`ThumbnailPolicy::max_source_bytes`] are read of it.
     pub source: ByteStream,
+    /// How many bytes that will be, as far as is known: room for them is made at once.
+    pub expected_bytes: u64,
     /// The thumbnails wanted; none to be told what the source is. See [`RenderTask::specs`](super::RenderTask::specs).
     pub specs: Vec<ThumbnailSpec>,
     /// The policy of this request.

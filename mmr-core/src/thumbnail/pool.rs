@@ -110,7 +110,8 @@ impl RenderPool {
     pub fn admit(&self, bytes: u64) -> Result<Ticket, RenderError> {
         let places = u32::try_from(1 + bytes / MIB).unwrap_or(u32::MAX).min(self.shared.most_places);
         let places = Arc::clone(&self.shared.places).try_acquire_many_owned(places);
-        Ok(Ticket { shared: Arc::clone(&self.shared), places: places.map_err(|_| RenderError::Busy)? })
+        let places = places.map_err(|_| RenderError::Busy)?;
+        Ok(Ticket { shared: Arc::clone(&self.shared), places, bytes })
     }
 
     /// Renders one thumbnail of `source`.
@@ -155,6 +156,7 @@ impl RenderPool {
 pub struct Ticket {
     shared: Arc<Shared>,
     places: OwnedSemaphorePermit,
+    bytes: u64,
 }
 
 impl Ticket {
@@ -163,10 +165,10 @@ impl Ticket {
     /// # Errors
     /// [`RenderError::Busy`] when there was none until the deadline.
     pub async fn turn(self) -> Result<Turn, RenderError> {
-        let Self { shared, places } = self;
+        let Self { shared, places, bytes } = self;
         let deadline = Instant::now() + shared.deadline;
         let worker = timely(deadline, Arc::clone(&shared.workers).acquire_owned()).await?;
-        Ok(Turn { shared, deadline, held: Held::new(vec![places, worker]) })
+        Ok(Turn { shared, deadline, held: Held::new(vec![places, worker]), bytes })
     }
 }
 
@@ -177,6 +179,7 @@ pub struct Turn {
     shared: Arc<Shared>,
     deadline: Instant,
     held: Held,
+    bytes: u64,
 }
 
 impl Turn {
@@ -190,9 +193,9 @@ impl Turn {
         specs: Vec<ThumbnailSpec>,
         policy: Arc<ThumbnailPolicy>,
     ) -> Result<Vec<Rendered>, RenderError> {
-        let Self { shared, deadline, held } = self;
+        let Self { shared, deadline, held, bytes } = self;
         let wanted = specs.len();
-        let order = RenderOrder { source, specs, policy, held };
+        let order = RenderOrder { source, expected_bytes: bytes, specs, policy, held };
         let rendered = match before(deadline, shared.engine.prepare(order)).await? {
             Planned::Seen(_) => return Err(RenderError::Crashed),
             Planned::Done(rendered) => rendered,
@@ -208,7 +211,7 @@ impl Turn {
 
 impl Turn {
     pub(super) async fn probe(self, source: ByteStream, bytes: u64) -> Result<Probed, RenderError> {
-        let Self { shared, deadline, held } = self;
+        let Self { shared, deadline, held, .. } = self;
         // Nothing is decoded, so that limits on what is decoded say nothing here.
         let policy = ThumbnailPolicy {
             max_pixels: u64::MAX,
@@ -216,7 +219,8 @@ impl Turn {
             types: ThumbnailPolicy::known_types().map(str::to_owned).collect(),
             ..ThumbnailPolicy::default()
         };
-        let order = RenderOrder { source, specs: Vec::new(), policy: Arc::new(policy), held };
+        let (specs, policy) = (Vec::new(), Arc::new(policy));
+        let order = RenderOrder { source, expected_bytes: bytes, specs, policy, held };
         match before(deadline, shared.engine.prepare(order)).await? {
             Planned::Seen(probed) => Ok(probed),
             Planned::Done(_) | Planned::Job(_) => Err(RenderError::Crashed),

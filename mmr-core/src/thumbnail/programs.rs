@@ -110,10 +110,11 @@ impl Programs {
 #[async_trait]
 impl RenderEngine for Programs {
     async fn prepare(&self, order: RenderOrder) -> Result<Planned, RenderError> {
-        let RenderOrder { source, specs, policy, held } = order;
+        let RenderOrder { source, expected_bytes, specs, policy, held } = order;
         let (head, source) = peek::peek(source, kinds::HEAD_BYTES).await;
         let Some(kind) = Kind::of(&head) else {
-            return self.inner.prepare(RenderOrder { source, specs, policy, held }).await;
+            let order = RenderOrder { source, expected_bytes, specs, policy, held };
+            return self.inner.prepare(order).await;
         };
         if !kind.types().iter().any(|known| policy.allows_type(known)) {
             return Err(RenderError::not_enabled(kind.types()[0]));
@@ -221,7 +222,9 @@ impl Errand {
             max_source_bytes: frame.len() as u64,
             ..ThumbnailPolicy::clone(&policy)
         };
-        let order = RenderOrder { source: frame.clone().into(), specs, policy: Arc::new(policy), held };
+        let expected_bytes = policy.max_source_bytes;
+        let (source, policy) = (frame.clone().into(), Arc::new(policy));
+        let order = RenderOrder { source, expected_bytes, specs, policy, held };
         let rendered = match inner.prepare(order).await? {
             Planned::Seen(_) => return Err(RenderError::Crashed),
             Planned::Done(rendered) => rendered,

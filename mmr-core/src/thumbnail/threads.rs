@@ -27,7 +27,7 @@ impl Threads {
 #[async_trait]
 impl RenderEngine for Threads {
     async fn prepare(&self, order: RenderOrder) -> Result<Planned, RenderError> {
-        let RenderOrder { source, specs, policy, held } = order;
+        let RenderOrder { source, specs, policy, held, .. } = order;
         let limit = policy.max_source_bytes;
         let source = source.collect_up_to(limit).await.map_err(|error| match error {
             StreamError::TooLarge { limit } => RenderError::TooManyBytes { limit },

@@ -30,7 +30,7 @@ pub fn run(renderers: &[Arc<dyn Renderer>]) -> io::Result<()> {
     while let Some(order) = parent.hear::<Order>()? {
         sandbox.begin()?;
         parent.say(&Listening)?;
-        let source = parent.source(order.max_source_bytes())?;
+        let source = parent.source(&order)?;
         if let Some(source) = source {
             serve(&mut parent, &sandbox, renderers, order, source)?;
         }
@@ -111,8 +111,10 @@ impl Parent<'_> {
     }
 
     /// The source; `None` when it broke off.
-    fn source(&mut self, limit: u64) -> io::Result<Option<Bytes>> {
-        let mut source = Vec::new();
+    fn source(&mut self, order: &Order) -> io::Result<Option<Bytes>> {
+        let limit = order.max_source_bytes();
+        // Not grown step by step: half of the memory would be of earlier steps.
+        let mut source = Vec::with_capacity(order.expected_bytes());
         loop {
             let mut len = [0; 4];
             self.input.read_exact(&mut len)?;

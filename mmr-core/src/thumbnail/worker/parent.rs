@@ -165,8 +165,8 @@ impl Workers {
     }
 
     async fn serve(&self, order: RenderOrder) -> Result<Planned, RenderError> {
-        let RenderOrder { source, specs, policy, held } = order;
-        let mut worker = self.take(&Order::new(&specs, &policy)).await?;
+        let RenderOrder { source, expected_bytes, specs, policy, held } = order;
+        let mut worker = self.take(&Order::new(&specs, &policy, expected_bytes)).await?;
         let answer = async {
             if let Err(broken) = worker.feed(source, policy.max_source_bytes).await? {
                 return Ok(Err(broken));

@@ -59,6 +59,7 @@ pub(super) struct Order {
     specs: Vec<Spec>,
     max_pixels: u64,
     max_source_bytes: u64,
+    expected_bytes: u64,
     allow_animated: bool,
     max_animate_bytes: u64,
     still_frame: f32,
@@ -74,7 +75,7 @@ struct Spec {
 }
 
 impl Order {
-    pub(super) fn new(specs: &[ThumbnailSpec], policy: &ThumbnailPolicy) -> Self {
+    pub(super) fn new(specs: &[ThumbnailSpec], policy: &ThumbnailPolicy, expected_bytes: u64) -> Self {
         let specs = specs.iter().map(|spec| Spec {
             width: spec.width,
             height: spec.height,
@@ -89,6 +90,7 @@ impl Order {
             specs: specs.collect(),
             max_pixels: policy.max_pixels,
             max_source_bytes: policy.max_source_bytes,
+            expected_bytes,
             allow_animated: policy.allow_animated,
             max_animate_bytes: policy.max_animate_bytes,
             still_frame: policy.still_frame,
@@ -98,6 +100,10 @@ impl Order {
 
     pub(super) const fn max_source_bytes(&self) -> u64 {
         self.max_source_bytes
+    }
+
+    pub(super) fn expected_bytes(&self) -> usize {
+        usize::try_from(self.expected_bytes.min(self.max_source_bytes)).unwrap_or(0)
     }
 
     pub(super) fn into_parts(self) -> (Vec<ThumbnailSpec>, Arc<ThumbnailPolicy>) {
