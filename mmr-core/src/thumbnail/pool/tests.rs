@@ -8,8 +8,6 @@ use super::*;
 use crate::thumbnail::render::{Prepared, RenderTask, Work};
 use crate::types::{Method, Variant};
 
-const MIB: u64 = 1024 * 1024;
-
 /// Renders nothing, when it is told to: each rendering waits for a word from the test.
 #[derive(Debug)]
 struct Gated {
@@ -72,7 +70,7 @@ impl Bench {
         Self::with_cost(workers, queue, MIB, 0)
     }
 
-    /// The budget is 10 MiB.
+    /// The budget is 10 MiB; a source takes less than [`UNIT`] of it.
     fn with_cost(workers: usize, queue: usize, cost_bytes: u64, at_worst_bytes: u64) -> Self {
         let (begun, begun_receiver) = tokio::sync::mpsc::unbounded_channel();
         let (ended, ended_receiver) = tokio::sync::mpsc::unbounded_channel();
@@ -269,7 +267,7 @@ async fn waiting_for_a_worker_until_the_deadline_is_busy_not_deadline() {
 
 #[tokio::test]
 async fn a_panic_fails_one_rendering_and_frees_everything() {
-    let bench = Bench::with_cost(1, 0, 10 * MIB, 0);
+    let bench = Bench::with_cost(1, 0, 10 * MIB - UNIT, 0);
     bench.release(Ending::Panic);
     assert!(matches!(bench.render().await, Err(RenderError::Crashed)));
     bench.release(Ending::Well);
@@ -284,7 +282,7 @@ async fn renderings_that_do_not_fit_the_budget_together_run_one_after_the_other(
 
 #[tokio::test]
 async fn renderings_that_fit_the_budget_together_run_together() {
-    let mut bench = Bench::with_cost(4, 4, 5 * MIB, 0);
+    let mut bench = Bench::with_cost(4, 4, 5 * MIB - UNIT, 0);
     assert_eq!(bench.most_running(2).await, 2);
 }
 
@@ -292,8 +290,24 @@ async fn renderings_that_fit_the_budget_together_run_together() {
 async fn a_rendering_that_could_never_fit_is_refused_without_running() {
     let mut bench = Bench::with_cost(1, 0, 20 * MIB, 0);
     let result = bench.render().await;
-    assert!(matches!(result, Err(RenderError::TooMuchMemory { pixels: 1000, limit: 500 })), "{result:?}");
+    assert!(matches!(result, Err(RenderError::TooMuchMemory { pixels: 1000, limit: 499 })), "{result:?}");
     assert!(bench.begun.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn sources_count_against_the_budget() {
+    let bench = Bench::with_cost(1, 0, 6 * MIB, 0);
+    let source = Bytes::from(vec![0; 5 * MIB as usize]);
+    let result = bench.pool.render(source, spec(), Arc::default()).await;
+    assert!(matches!(result, Err(RenderError::TooMuchMemory { .. })), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_source_that_is_larger_than_the_budget_is_refused_unread() {
+    let bench = Bench::new(1, 20);
+    let source = Bytes::from(vec![0; 11 * MIB as usize]);
+    let result = bench.pool.render(source, spec(), Arc::default()).await;
+    assert!(matches!(result, Err(RenderError::TooManyBytes { limit }) if limit == 10 * MIB), "{result:?}");
 }
 
 #[tokio::test]
