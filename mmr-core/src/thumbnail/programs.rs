@@ -1,8 +1,8 @@
-//! Thumbnails of videos and of HEIC, by programs that are found at run time: `ffmpeg`, and `heif-dec` or `heif-convert` of
+//! Thumbnails of videos, of Opus and of HEIC, by programs that are found at run time: `ffmpeg`, and `heif-dec` or `heif-convert` of
 //! libheif.
 //!
-//! [`Programs`] goes around the engine that renders pictures: it has a program make a picture of what only the program can
-//! read, and gives that to the engine. As with [workers](super::worker), the program that embeds this crate starts itself
+//! [`Programs`] goes around the engine that renders pictures: it has a program make a picture or plain sound of what only
+//! the program can read, and gives that to the engine. As with [workers](super::worker), the program that embeds this crate starts itself
 //! anew under a word of its choice; there, [`run`] locks the process in and becomes `ffmpeg`:
 //!
 //! ```no_run
@@ -43,11 +43,12 @@ use self::{
 };
 use super::{
     Cost, Held, Job, Planned, Probed, RenderEngine, RenderError, RenderLimits, RenderOrder, Rendered,
-    Running, ThumbnailPolicy, worker::WorkerCommand,
+    Running, ThumbnailPolicy, movie::Movie, worker::WorkerCommand,
 };
 use crate::{stream::ByteStream, types::ThumbnailSpec};
 
 mod child;
+mod ffmpeg;
 mod heic;
 mod kinds;
 mod metadata;
@@ -55,12 +56,13 @@ mod peek;
 mod playtime;
 mod process;
 mod scratch;
+mod sound;
 mod tools;
 mod video;
 
 pub use self::{child::run, tools::Tools};
 
-/// Renders videos and HEIC by way of programs, and everything else as the engine inside does.
+/// Renders videos, Opus and HEIC by way of programs, and everything else as the engine inside does.
 #[derive(Debug)]
 pub struct Programs {
     inner: Arc<dyn RenderEngine>,
@@ -101,7 +103,7 @@ impl Programs {
     fn program(&self, kind: Kind) -> Result<&Path, RenderError> {
         let (program, missing) = match kind {
             Kind::Heic { .. } => (&self.tools.heif, tools::NO_HEIF),
-            Kind::Video(_) => (&self.tools.ffmpeg, tools::NO_FFMPEG),
+            Kind::Video(_) | Kind::Opus => (&self.tools.ffmpeg, tools::NO_FFMPEG),
         };
         program.as_deref().ok_or_else(|| RenderError::Unsupported(missing.to_owned()))
     }
@@ -115,17 +117,50 @@ impl RenderEngine for Programs {
         let Some(kind) = Kind::of(&head) else {
             return self.inner.prepare(RenderOrder { source, specs, policy, held }).await;
         };
-        if !kind.types().iter().any(|known| policy.allows_type(known)) {
-            return Err(RenderError::not_enabled(kind.types()[0]));
+        let type_of_sound = kind.type_of_sound().filter(|known| policy.allows_type(known));
+        let allowed = kind.types().iter().any(|known| policy.allows_type(known));
+        let not_allowed = || RenderError::not_enabled(kind.types()[0]);
+        if !allowed && type_of_sound.is_none() {
+            return Err(not_allowed());
         }
         if specs.is_empty() {
-            return see(kind, source, policy.max_source_bytes).await.map(Planned::Seen);
+            return match kind {
+                Kind::Opus => self.inner.prepare(RenderOrder { source, specs, policy, held }).await,
+                _ => see(kind, source, policy.max_source_bytes).await.map(Planned::Seen),
+            };
         }
-        let program = self.program(kind)?.to_owned();
-        let scratch = Scratch::fill(&self.place, source, policy.max_source_bytes).await?;
+        let program = if allowed { self.program(kind).map(Path::to_owned) } else { Err(not_allowed()) };
+        let program = match program {
+            // There may be a cover, or else nothing but sound.
+            Err(missing) if kind == Kind::Opus => {
+                let order = RenderOrder { source, specs, policy, held };
+                return self.inner.prepare(order).await.map_err(|error| match error {
+                    RenderError::Unsupported(_) => missing,
+                    error => error,
+                });
+            }
+            Err(missing) if type_of_sound.is_none() || Movie::of(&head).has_pictures() => {
+                return Err(missing);
+            }
+            program => program,
+        };
+        let mut movie = Movie::default();
+        let look = |chunk: &[u8]| movie.feed(chunk);
+        let scratch = Scratch::fill(&self.place, source, policy.max_source_bytes, look).await?;
+        if let Some(known) = kind.type_of_sound()
+            && movie.is_sound()
+        {
+            if type_of_sound.is_none() {
+                return Err(RenderError::not_enabled(known));
+            }
+            let source = scratch.source().await?;
+            return self.inner.prepare(RenderOrder { source, specs, policy, held }).await;
+        }
+        let program = program?;
         let recipe = match kind {
             Kind::Video(container) => Recipe::Video(container),
             Kind::Heic { .. } => Recipe::Heic(heic::Header::read(&scratch.head().await?)),
+            Kind::Opus => Recipe::Sound(sound::Header::read(&scratch.head().await?)),
         };
         let cost = recipe.cost(&policy)?;
         let memory_bytes = cost.required_bytes.min(self.memory_bytes);
@@ -146,11 +181,12 @@ impl RenderEngine for Programs {
 
 /// What a source is, told without a program. How large it is seen is not.
 async fn see(kind: Kind, source: ByteStream, most_bytes: u64) -> Result<Probed, RenderError> {
-    let duration = match kind {
+    let (duration, is_sound) = match kind {
         Kind::Video(container) => playtime::read(container, source.limited(most_bytes)).await?,
-        Kind::Heic { .. } => None,
+        Kind::Heic { .. } | Kind::Opus => (None, false),
     };
-    Ok(Probed { content_type: kind.types()[0], width: 0, height: 0, duration })
+    let content_type = kind.type_of_sound().filter(|_| is_sound).unwrap_or(kind.types()[0]);
+    Ok(Probed { content_type, width: 0, height: 0, duration })
 }
 
 /// What a program would be asked to read, by its beginning: its type, and pixels that it is expected to take.
@@ -161,6 +197,7 @@ pub fn outline(head: &[u8]) -> Option<(&'static str, u64)> {
     let pixels = match kind {
         Kind::Video(_) => video::MOST_PIXELS,
         Kind::Heic { .. } => heic::Header::read(head).pixels(),
+        Kind::Opus => sound::PIXELS,
     };
     Some((kind.types()[0], pixels))
 }
@@ -170,6 +207,7 @@ pub fn outline(head: &[u8]) -> Option<(&'static str, u64)> {
 enum Recipe {
     Video(kinds::Container),
     Heic(heic::Header),
+    Sound(sound::Header),
 }
 
 impl Recipe {
@@ -178,6 +216,7 @@ impl Recipe {
         let (pixels, required_bytes) = match self {
             Self::Video(_) => (video::MOST_PIXELS, video::MEMORY_BYTES),
             Self::Heic(header) => (header.pixels(), header.memory_bytes()),
+            Self::Sound(header) => (sound::PIXELS, header.memory_bytes()),
         };
         let limit = policy.max_pixels;
         if matches!(self, Self::Heic(_)) && pixels > limit {
@@ -203,14 +242,16 @@ struct Errand {
 impl Errand {
     async fn run(self, held: Held) -> Result<Vec<Rendered>, RenderError> {
         let max_pixels = self.policy.max_pixels;
+        let order = process::Order::new(&self.program, &self.scratch, self.memory_bytes);
         let (frame, content_type) = match &self.recipe {
             Recipe::Video(container) => {
-                let order = process::Order::new(&self.program, &self.scratch, self.memory_bytes);
                 (video::frame(&self.starter, order, *container, max_pixels).await?, "image/jpeg")
             }
             Recipe::Heic(header) => {
-                let order = process::Order::new(&self.program, &self.scratch, self.memory_bytes);
                 (heic::picture(&self.starter, order, header).await?, header.content_type())
+            }
+            Recipe::Sound(header) => {
+                (sound::decoded(&self.starter, order, *header, max_pixels).await?, sound::CONTENT_TYPE)
             }
         };
         let Self { inner, scratch, memory_bytes, specs, policy, .. } = self;

@@ -8,60 +8,41 @@ use futures_util::StreamExt as _;
 use super::kinds::Container;
 use crate::{
     stream::{ByteStream, StreamError},
-    thumbnail::RenderError,
+    thumbnail::{RenderError, movie::Movie},
 };
 
-/// How long it says that it plays; `None` where that is not said in what there is of the source.
-pub(super) async fn read(container: Container, source: ByteStream) -> Result<Option<Duration>, RenderError> {
-    let reader = Reader { source, rest: Bytes::new() };
-    let said = match container {
-        Container::Mp4 | Container::QuickTime => movie(reader).await,
-        Container::Matroska | Container::WebM => segment(reader).await,
-    };
-    match said {
-        Ok(duration) => Ok(Some(duration).filter(|duration| !duration.is_zero())),
-        Err(Some(error)) => Err(RenderError::Source(error)),
-        Err(None) => Ok(None),
+/// How long it says that it plays; `None` where that is not said in what there is of the source. And whether it is sound and
+/// nothing else, as far as that is told.
+pub(super) async fn read(
+    container: Container,
+    source: ByteStream,
+) -> Result<(Option<Duration>, bool), RenderError> {
+    match container {
+        Container::Mp4 | Container::QuickTime => movie(source).await,
+        Container::Matroska | Container::WebM => match segment(Reader { source, rest: Bytes::new() }).await {
+            Ok(duration) => Ok((Some(duration).filter(|duration| !duration.is_zero()), false)),
+            Err(Some(error)) => Err(RenderError::Source(error)),
+            Err(None) => Ok((None, false)),
+        },
     }
+}
+
+async fn movie(mut source: ByteStream) -> Result<(Option<Duration>, bool), RenderError> {
+    let mut movie = Movie::default();
+    while !movie.is_over()
+        && let Some(chunk) = source.next().await
+    {
+        match chunk {
+            Ok(chunk) => movie.feed(&chunk),
+            Err(StreamError::TooLarge { .. }) => break,
+            Err(error) => return Err(RenderError::Source(error)),
+        }
+    }
+    Ok((movie.duration(), movie.is_sound()))
 }
 
 /// The error of the source; or none, where it ends or says nothing that makes sense.
 type Result<T, E = Option<StreamError>> = std::result::Result<T, E>;
-
-/// ISO 14496-12, 4.2 and 8.2: the box `mvhd` in `moov`, wherever that is.
-async fn movie(mut source: Reader) -> Result<Duration> {
-    loop {
-        let short = u64::from(u32::from_be_bytes(source.take().await?));
-        let name = source.take::<4>().await?;
-        let body = match short {
-            // Up to the end of the file.
-            0 => Some(u64::MAX),
-            1 => u64::from_be_bytes(source.take().await?).checked_sub(16),
-            short => short.checked_sub(8),
-        };
-        match &name {
-            b"moov" => {}
-            b"mvhd" => break,
-            _ => source.skip(body.ok_or(None)?).await?,
-        }
-    }
-    let [version, _, _, _] = source.take().await?;
-    let (rate, ticks) = if version == 0 {
-        source.skip(8).await?;
-        let rate = u32::from_be_bytes(source.take().await?);
-        (rate, known(u64::from(u32::from_be_bytes(source.take().await?)), u32::MAX.into()))
-    } else {
-        source.skip(16).await?;
-        let rate = u32::from_be_bytes(source.take().await?);
-        (rate, known(u64::from_be_bytes(source.take().await?), u64::MAX))
-    };
-    let nanos = (u128::from(ticks?) * 1_000_000_000).checked_div(rate.into()).ok_or(None)?;
-    u64::try_from(nanos).map(Duration::from_nanos).map_err(|_| None)
-}
-
-fn known(ticks: u64, unknown: u64) -> Result<u64> {
-    if ticks == unknown { Err(None) } else { Ok(ticks) }
-}
 
 /// RFC 9559, 5.1: `Duration` in `Info` in the `Segment`, counted in its `TimestampScale`.
 async fn segment(mut source: Reader) -> Result<Duration> {
@@ -185,52 +166,10 @@ mod tests {
 
     async fn duration_of(container: Container, source: &[u8]) -> Option<Duration> {
         let bytes = source.iter().map(|byte| Ok(Bytes::copy_from_slice(&[*byte]))).collect::<Vec<_>>();
-        let in_pieces = read(container, ByteStream::new(stream::iter(bytes))).await.unwrap();
-        let whole = read(container, Bytes::copy_from_slice(source).into()).await.unwrap();
+        let (in_pieces, _) = read(container, ByteStream::new(stream::iter(bytes))).await.unwrap();
+        let (whole, _) = read(container, Bytes::copy_from_slice(source).into()).await.unwrap();
         assert_eq!(in_pieces, whole);
         whole
-    }
-
-    fn atom(name: [u8; 4], body: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(body.len() + 8).unwrap();
-        [&length.to_be_bytes()[..], &name, body].concat()
-    }
-
-    fn mp4(version: u8, rate: u32, ticks: &[u8]) -> Vec<u8> {
-        let times = if version == 0 { 8 } else { 16 };
-        let header =
-            [&[version, 0, 0, 0][..], &vec![7; times], &rate.to_be_bytes(), ticks, &[0; 80]].concat();
-        let long = [b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x15", &[9; 5][..]].concat();
-        [
-            atom(*b"ftyp", b"isom"),
-            long,
-            atom(*b"moov", &[atom(*b"free", b"x"), atom(*b"mvhd", &header)].concat()),
-        ]
-        .concat()
-    }
-
-    #[tokio::test]
-    async fn an_mp4_says_it_in_its_header_wherever_that_is() {
-        let short = mp4(0, 600, &900_u32.to_be_bytes());
-        assert_eq!(duration_of(Container::Mp4, &short).await, Some(Duration::from_millis(1500)));
-        let long = mp4(1, 1_000_000, &2_500_000_u64.to_be_bytes());
-        assert_eq!(duration_of(Container::QuickTime, &long).await, Some(Duration::from_millis(2500)));
-    }
-
-    #[tokio::test]
-    async fn an_mp4_that_does_not_know_says_nothing() {
-        for source in [
-            mp4(0, 600, &u32::MAX.to_be_bytes()),
-            mp4(0, 600, &0_u32.to_be_bytes()),
-            mp4(0, 0, &9_u32.to_be_bytes()),
-            mp4(1, 1, &u64::MAX.to_be_bytes()),
-            mp4(1, 1, &(u64::MAX - 1).to_be_bytes()),
-            atom(*b"ftyp", b"isom"),
-            b"\0\0\0\0mdat and so on".to_vec(),
-            b"\0\0\0\x02free".to_vec(),
-        ] {
-            assert_eq!(duration_of(Container::Mp4, &source).await, None, "{}", source.escape_ascii());
-        }
     }
 
     /// An element whose length takes two bytes.
@@ -283,6 +222,6 @@ mod tests {
         };
         let broken = read(StreamError::Storage("gone".into())).await;
         assert!(matches!(broken, Err(RenderError::Source(StreamError::Storage(_)))), "{broken:?}");
-        assert!(matches!(read(StreamError::TooLarge { limit: 8 }).await, Ok(None)));
+        assert!(matches!(read(StreamError::TooLarge { limit: 8 }).await, Ok((None, false))));
     }
 }
