@@ -28,16 +28,13 @@
 //! memory and processor time than was booked, and is killed at the deadline, when nobody waits any more, and when this
 //! process ends.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use self::{
-    kinds::Kind,
+    kinds::{Container, Kind},
     process::Starter,
     scratch::{Place, Scratch},
 };
@@ -100,68 +97,96 @@ impl Programs {
         self
     }
 
-    fn program(&self, kind: Kind) -> Result<&Path, RenderError> {
+    /// The program for a kind, if it is there and one of these types is allowed.
+    fn program(&self, kind: Kind, types: &[&str], policy: &ThumbnailPolicy) -> Result<PathBuf, RenderError> {
+        allow(types, policy)?;
         let (program, missing) = match kind {
             Kind::Heic { .. } => (&self.tools.heif, tools::NO_HEIF),
             Kind::Video(_) | Kind::Opus => (&self.tools.ffmpeg, tools::NO_FFMPEG),
         };
-        program.as_deref().ok_or_else(|| RenderError::Unsupported(missing.to_owned()))
+        program.clone().ok_or_else(|| RenderError::Unsupported(missing.to_owned()))
     }
-}
 
-#[async_trait]
-impl RenderEngine for Programs {
-    async fn prepare(&self, order: RenderOrder) -> Result<Planned, RenderError> {
-        let RenderOrder { source, specs, policy, held } = order;
-        let (head, source) = peek::peek(source, kinds::HEAD_BYTES).await;
-        let Some(kind) = Kind::of(&head) else {
-            return self.inner.prepare(RenderOrder { source, specs, policy, held }).await;
+    async fn heic(&self, kind: Kind, order: RenderOrder) -> Result<Planned, RenderError> {
+        let program = self.program(kind, kind.types(), &order.policy)?;
+        let (scratch, order) = self.fill(order, |_| ()).await?;
+        let recipe = Recipe::Heic(heic::Header::read(&scratch.head().await?));
+        self.plan(program, recipe, scratch, order)
+    }
+
+    async fn opus(&self, order: RenderOrder) -> Result<Planned, RenderError> {
+        match self.program(Kind::Opus, Kind::Opus.types(), &order.policy) {
+            Ok(program) => {
+                let (scratch, order) = self.fill(order, |_| ()).await?;
+                let recipe = Recipe::Sound(sound::Header::of_opus(&scratch.head().await?));
+                self.plan(program, recipe, scratch, order)
+            }
+            // There may be a cover.
+            Err(missing) => self.inner.prepare(order).await.map_err(|error| match error {
+                RenderError::Unsupported(_) => missing,
+                error => error,
+            }),
+        }
+    }
+
+    /// A video, if it is one: there may be nothing in it but sound.
+    async fn video(
+        &self,
+        container: Container,
+        head: &[u8],
+        order: RenderOrder,
+    ) -> Result<Planned, RenderError> {
+        let kind = Kind::Video(container);
+        let sound = [container.type_of_sound()];
+        let for_pictures = self.program(kind, kind.types(), &order.policy);
+        // Sound in MP4 needs none.
+        let for_sound = match container.is_movie() {
+            true => allow(&sound, &order.policy).map(|()| None),
+            false => self.program(kind, &sound, &order.policy).map(Some),
         };
-        let type_of_sound = kind.type_of_sound().filter(|known| policy.allows_type(known));
-        let allowed = kind.types().iter().any(|known| policy.allows_type(known));
-        let not_allowed = || RenderError::not_enabled(kind.types()[0]);
-        if !allowed && type_of_sound.is_none() {
-            return Err(not_allowed());
-        }
-        if specs.is_empty() {
-            return match kind {
-                Kind::Opus => self.inner.prepare(RenderOrder { source, specs, policy, held }).await,
-                _ => see(kind, source, policy.max_source_bytes).await.map(Planned::Seen),
-            };
-        }
-        let program = if allowed { self.program(kind).map(Path::to_owned) } else { Err(not_allowed()) };
-        let program = match program {
-            // There may be a cover, or else nothing but sound.
-            Err(missing) if kind == Kind::Opus => {
-                let order = RenderOrder { source, specs, policy, held };
-                return self.inner.prepare(order).await.map_err(|error| match error {
-                    RenderError::Unsupported(_) => missing,
-                    error => error,
-                });
-            }
-            Err(missing) if type_of_sound.is_none() || Movie::of(&head).has_pictures() => {
-                return Err(missing);
-            }
-            program => program,
+        let for_pictures = match for_pictures {
+            Err(refusal) if for_sound.is_err() || Movie::of(head).has_pictures() => return Err(refusal),
+            other => other,
         };
         let mut movie = Movie::default();
-        let look = |chunk: &[u8]| movie.feed(chunk);
-        let scratch = Scratch::fill(&self.place, source, policy.max_source_bytes, look).await?;
-        if let Some(known) = kind.type_of_sound()
-            && movie.is_sound()
-        {
-            if type_of_sound.is_none() {
-                return Err(RenderError::not_enabled(known));
-            }
-            let source = scratch.source().await?;
-            return self.inner.prepare(RenderOrder { source, specs, policy, held }).await;
-        }
-        let program = program?;
-        let recipe = match kind {
-            Kind::Video(container) => Recipe::Video(container),
-            Kind::Heic { .. } => Recipe::Heic(heic::Header::read(&scratch.head().await?)),
-            Kind::Opus => Recipe::Sound(sound::Header::read(&scratch.head().await?)),
+        let (scratch, order) = self.fill(order, |chunk| movie.feed(chunk)).await?;
+        let is_sound = if container.is_movie() {
+            movie.is_sound()
+        } else {
+            playtime::read(container, Bytes::from(scratch.head().await?).into()).await?.is_sound
         };
+        match (is_sound, for_sound) {
+            (false, _) => self.plan(for_pictures?, Recipe::Video(container), scratch, order),
+            (true, Err(refusal)) => Err(refusal),
+            (true, Ok(Some(program))) => {
+                self.plan(program, Recipe::Sound(sound::Header::of_video(container)), scratch, order)
+            }
+            (true, Ok(None)) => {
+                let source = scratch.source().await?;
+                self.inner.prepare(RenderOrder { source, ..order }).await
+            }
+        }
+    }
+
+    /// Takes the source out of an order, into a directory of its own.
+    async fn fill(
+        &self,
+        order: RenderOrder,
+        look: impl FnMut(&[u8]) + Send,
+    ) -> Result<(Scratch, RenderOrder), RenderError> {
+        let RenderOrder { source, specs, policy, held } = order;
+        let scratch = Scratch::fill(&self.place, source, policy.max_source_bytes, look).await?;
+        Ok((scratch, RenderOrder { source: ByteStream::empty(), specs, policy, held }))
+    }
+
+    fn plan(
+        &self,
+        program: PathBuf,
+        recipe: Recipe,
+        scratch: Scratch,
+        order: RenderOrder,
+    ) -> Result<Planned, RenderError> {
+        let RenderOrder { specs, policy, held, .. } = order;
         let cost = recipe.cost(&policy)?;
         let memory_bytes = cost.required_bytes.min(self.memory_bytes);
         let errand = Errand {
@@ -179,14 +204,41 @@ impl RenderEngine for Programs {
     }
 }
 
+fn allow(types: &[&str], policy: &ThumbnailPolicy) -> Result<(), RenderError> {
+    let allowed = types.iter().any(|known| policy.allows_type(known));
+    if allowed { Ok(()) } else { Err(RenderError::not_enabled(types[0])) }
+}
+
+#[async_trait]
+impl RenderEngine for Programs {
+    async fn prepare(&self, order: RenderOrder) -> Result<Planned, RenderError> {
+        let (head, source) = peek::peek(order.source, kinds::HEAD_BYTES).await;
+        let order = RenderOrder { source, ..order };
+        match Kind::of(&head) {
+            None => self.inner.prepare(order).await,
+            Some(Kind::Opus) if order.specs.is_empty() => self.inner.prepare(order).await,
+            Some(kind) if order.specs.is_empty() => see(kind, order).await.map(Planned::Seen),
+            Some(Kind::Opus) => self.opus(order).await,
+            Some(Kind::Video(container)) => self.video(container, &head, order).await,
+            Some(kind @ Kind::Heic { .. }) => self.heic(kind, order).await,
+        }
+    }
+}
+
 /// What a source is, told without a program. How large it is seen is not.
-async fn see(kind: Kind, source: ByteStream, most_bytes: u64) -> Result<Probed, RenderError> {
-    let (duration, is_sound) = match kind {
-        Kind::Video(container) => playtime::read(container, source.limited(most_bytes)).await?,
-        Kind::Heic { .. } | Kind::Opus => (None, false),
+async fn see(kind: Kind, order: RenderOrder) -> Result<Probed, RenderError> {
+    allow(kind.types(), &order.policy)?;
+    let said = match kind {
+        Kind::Video(container) => {
+            playtime::read(container, order.source.limited(order.policy.max_source_bytes)).await?
+        }
+        Kind::Heic { .. } | Kind::Opus => playtime::Said::default(),
     };
-    let content_type = kind.type_of_sound().filter(|_| is_sound).unwrap_or(kind.types()[0]);
-    Ok(Probed { content_type, width: 0, height: 0, duration })
+    let content_type = match kind {
+        Kind::Video(container) if said.is_sound => container.type_of_sound(),
+        _ => kind.types()[0],
+    };
+    Ok(Probed { content_type, width: 0, height: 0, duration: said.duration })
 }
 
 /// What a program would be asked to read, by its beginning: its type, and pixels that it is expected to take.
@@ -205,7 +257,7 @@ pub fn outline(head: &[u8]) -> Option<(&'static str, u64)> {
 /// How a picture is made of a source.
 #[derive(Debug)]
 enum Recipe {
-    Video(kinds::Container),
+    Video(Container),
     Heic(heic::Header),
     Sound(sound::Header),
 }
@@ -251,7 +303,7 @@ impl Errand {
                 (heic::picture(&self.starter, order, header).await?, header.content_type())
             }
             Recipe::Sound(header) => {
-                (sound::decoded(&self.starter, order, *header, max_pixels).await?, sound::CONTENT_TYPE)
+                (sound::decoded(&self.starter, order, header, max_pixels).await?, sound::CONTENT_TYPE)
             }
         };
         let Self { inner, scratch, memory_bytes, specs, policy, .. } = self;

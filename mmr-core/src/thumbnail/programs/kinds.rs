@@ -25,6 +25,23 @@ pub(super) enum Container {
     WebM,
 }
 
+impl Container {
+    /// Whether it is of ISO base media, or of its ancestor.
+    pub(super) const fn is_movie(self) -> bool {
+        matches!(self, Self::Mp4 | Self::QuickTime)
+    }
+
+    /// The content type where there is nothing in it to be seen.
+    pub(super) const fn type_of_sound(self) -> &'static str {
+        if self.is_movie() { "audio/mp4" } else { "audio/webm" }
+    }
+
+    /// By the name that ffmpeg has for it.
+    pub(super) const fn format(self) -> &'static str {
+        if self.is_movie() { "mov" } else { "matroska" }
+    }
+}
+
 impl Kind {
     /// What these first bytes of a source are; `None` for what is no business of a program.
     pub(super) fn of(head: &[u8]) -> Option<Self> {
@@ -53,14 +70,6 @@ impl Kind {
             Self::Heic { hevc: true } => &["image/heic", "image/heif"],
             Self::Heic { hevc: false } => &["image/heif", "image/heic"],
             Self::Opus => &["audio/ogg"],
-        }
-    }
-
-    /// Its type if nothing in it is to be seen, where that is no business of a program.
-    pub(super) const fn type_of_sound(self) -> Option<&'static str> {
-        match self {
-            Self::Video(Container::Mp4 | Container::QuickTime) => Some("audio/mp4"),
-            _ => None,
         }
     }
 }

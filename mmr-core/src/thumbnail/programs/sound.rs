@@ -1,16 +1,19 @@
-//! The sound of Opus, for which there is no decoder in safe Rust.
+//! The sound of Opus, for which there is no decoder in safe Rust, and of WebM.
 
 use bytes::Bytes;
 
 use super::{
     ffmpeg::Input,
+    kinds::Container,
     process::{Order, Starter},
 };
 use crate::thumbnail::RenderError;
 
 /// What is known of a source before it is decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Header {
+    format: &'static str,
+    decoders: &'static str,
     /// Whether it seems to have a cover.
     cover: bool,
 }
@@ -31,13 +34,21 @@ pub(super) const PIXELS: u64 = 2048 * 640;
 
 impl Header {
     /// Looks for the name of a cover among the comments (RFC 7845, 5.2) without following them: the program reads those.
-    pub(super) fn read(head: &[u8]) -> Self {
+    pub(super) fn of_opus(head: &[u8]) -> Self {
         const COVER: &[u8] = b"METADATA_BLOCK_PICTURE=";
-        Self { cover: head.windows(COVER.len()).any(|window| window.eq_ignore_ascii_case(COVER)) }
+        let cover = head.windows(COVER.len()).any(|window| window.eq_ignore_ascii_case(COVER));
+        // Of a cover its size may have to be found.
+        let decoders = if cover { "opus,libopus,mjpeg,png" } else { "opus,libopus" };
+        Self { format: "ogg", decoders, cover }
+    }
+
+    /// A video without pictures.
+    pub(super) const fn of_video(container: Container) -> Self {
+        Self { format: container.format(), decoders: "opus,libopus,vorbis", cover: false }
     }
 
     /// What decoding takes, and afterwards the picture.
-    pub(super) const fn memory_bytes(self) -> u64 {
+    pub(super) const fn memory_bytes(&self) -> u64 {
         const MIB: u64 = 1024 * 1024;
         if self.cover { 256 * MIB } else { 96 * MIB }
     }
@@ -47,17 +58,17 @@ impl Header {
 pub(super) async fn decoded(
     starter: &Starter,
     order: Order<'_>,
-    header: Header,
+    header: &Header,
     max_pixels: u64,
 ) -> Result<Bytes, RenderError> {
     if header.cover {
-        let with_cover = attempt(starter, &order, &["with-cover.flac"], true, max_pixels).await;
+        let with_cover = attempt(starter, &order, &["with-cover.flac"], true, header, max_pixels).await;
         // A cover that cannot be taken over must not cost the sound.
         if !matches!(with_cover, Err(RenderError::Decode(_))) {
             return with_cover;
         }
     }
-    attempt(starter, &order, &["sound.flac"], false, max_pixels).await
+    attempt(starter, &order, &["sound.flac"], false, header, max_pixels).await
 }
 
 async fn attempt(
@@ -65,16 +76,12 @@ async fn attempt(
     order: &Order<'_>,
     files: &[&str; 1],
     cover: bool,
+    header: &Header,
     max_pixels: u64,
 ) -> Result<Bytes, RenderError> {
     let order = Order { writable: files, ..*order };
-    let input = Input {
-        format: "ogg",
-        // Of a cover its size may have to be found.
-        decoders: if cover { "opus,libopus,mjpeg,png" } else { "opus,libopus" },
-        memory_bytes: order.memory_bytes,
-        max_pixels,
-    };
+    let Header { format, decoders, .. } = *header;
+    let input = Input { format, decoders, memory_bytes: order.memory_bytes, max_pixels };
     let (seconds, rate) = (MOST_SECONDS.to_string(), RATE.to_string());
     let [file] = files;
     let target = format!("file:{file}");
@@ -103,8 +110,8 @@ mod tests {
 
     #[test]
     fn a_cover_takes_memory_by_whatever_case_its_name_is_written_in() {
-        let plain = Header::read(b"OpusTags\x01\0\0\0artist=somebody");
-        let covered = Header::read(b"OpusTags\x01\0\0\0metadata_block_picture=AAAA");
+        let plain = Header::of_opus(b"OpusTags\x01\0\0\0artist=somebody");
+        let covered = Header::of_opus(b"OpusTags\x01\0\0\0metadata_block_picture=AAAA");
         assert!(covered.memory_bytes() > plain.memory_bytes());
     }
 }

@@ -67,11 +67,8 @@ pub(super) async fn frame(
 }
 
 fn arguments(container: Container, max_pixels: u64) -> Vec<String> {
-    let format = match container {
-        Container::Mp4 | Container::QuickTime => "mov",
-        Container::Matroska | Container::WebM => "matroska",
-    };
-    let input = Input { format, decoders: DECODERS, memory_bytes: MEMORY_BYTES, max_pixels };
+    let input =
+        Input { format: container.format(), decoders: DECODERS, memory_bytes: MEMORY_BYTES, max_pixels };
     // The first stream of video that is not the picture of a cover.
     let output = [
         ["-map", "0:V:0"],
