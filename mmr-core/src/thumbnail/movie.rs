@@ -18,9 +18,15 @@ pub(super) struct Movie {
     /// Where `moov` ends, once it has begun.
     end: Option<u64>,
     duration: Option<Duration>,
+    tracks: Tracks,
+    over: bool,
+}
+
+/// Of what there are tracks.
+#[derive(Debug, Default)]
+struct Tracks {
     sound: bool,
     pictures: bool,
-    over: bool,
 }
 
 /// What is read next.
@@ -65,7 +71,7 @@ impl Movie {
                     self.over = self.read(&part).is_none();
                 }
             }
-            let told = self.pictures && self.duration.is_some();
+            let told = self.tracks.pictures && self.duration.is_some();
             self.over |= told || self.is_past_its_end();
         }
     }
@@ -82,12 +88,12 @@ impl Movie {
 
     /// Whether there is a track of pictures among those that have gone by.
     pub(super) const fn has_pictures(&self) -> bool {
-        self.pictures
+        self.tracks.pictures
     }
 
     /// Whether it has sound and nothing to see. That is so once all tracks have gone by.
     pub(super) fn is_sound(&self) -> bool {
-        self.branded && self.sound && !self.pictures && self.is_past_its_end()
+        self.branded && self.tracks.sound && !self.tracks.pictures && self.is_past_its_end()
     }
 
     fn is_past_its_end(&self) -> bool {
@@ -119,8 +125,8 @@ impl Movie {
                     b"mvhd" => self.duration = duration(part),
                     // 8.4.3: what a track is of, behind version, flags and four more bytes.
                     _ => match part.get(8..12)? {
-                        b"vide" => self.pictures = true,
-                        b"soun" => self.sound = true,
+                        b"vide" => self.tracks.pictures = true,
+                        b"soun" => self.tracks.sound = true,
                         _ => {}
                     },
                 }
@@ -186,28 +192,28 @@ fn duration(body: &[u8]) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn atom(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    fn atom(name: Name, body: &[u8]) -> Vec<u8> {
         let length = u32::try_from(body.len() + 8).unwrap();
-        [&length.to_be_bytes()[..], name, body].concat()
+        [&length.to_be_bytes()[..], &name, body].concat()
     }
 
     fn header(version: u8, rate: u32, ticks: &[u8]) -> Vec<u8> {
         let times = if version == 0 { 8 } else { 16 };
         let body = [&[version, 0, 0, 0][..], &vec![7; times], &rate.to_be_bytes(), ticks, &[0; 80]].concat();
-        atom(b"mvhd", &body)
+        atom(*b"mvhd", &body)
     }
 
-    fn track(kind: &[u8; 4]) -> Vec<u8> {
+    fn track(kind: Name) -> Vec<u8> {
         let handler =
-            atom(b"hdlr", &[b"\0\0\0\0mhlr", &kind[..], b"and a name that is somewhat longer"].concat());
-        let more = atom(b"minf", &atom(b"hdlr", b"\0\0\0\0dhlrvide"));
-        atom(b"trak", &[atom(b"tkhd", b"x"), atom(b"mdia", &[handler, more].concat())].concat())
+            atom(*b"hdlr", &[b"\0\0\0\0mhlr", &kind[..], b"and a name that is somewhat longer"].concat());
+        let more = atom(*b"minf", &atom(*b"hdlr", b"\0\0\0\0dhlrvide"));
+        atom(*b"trak", &[atom(*b"tkhd", b"x"), atom(*b"mdia", &[handler, more].concat())].concat())
     }
 
     /// A file with `moov` at its end.
     fn mp4(moov: &[Vec<u8>]) -> Vec<u8> {
         let long = [b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x15", &[9; 5][..]].concat();
-        [atom(b"ftyp", b"isom\0\0\0\0"), long, atom(b"moov", &moov.concat())].concat()
+        [atom(*b"ftyp", b"isom\0\0\0\0"), long, atom(*b"moov", &moov.concat())].concat()
     }
 
     /// What the movie is, which does not depend on the pieces in which it comes.
@@ -222,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_movie_says_in_its_header_how_long_it_plays_wherever_that_is() {
-        let short = mp4(&[atom(b"free", b"x"), header(0, 600, &900_u32.to_be_bytes())]);
+        let short = mp4(&[atom(*b"free", b"x"), header(0, 600, &900_u32.to_be_bytes())]);
         assert_eq!(of(&short).duration(), Some(Duration::from_millis(1500)));
         let long = mp4(&[header(1, 1_000_000, &2_500_000_u64.to_be_bytes())]);
         assert_eq!(of(&long).duration(), Some(Duration::from_millis(2500)));
@@ -236,9 +242,9 @@ mod tests {
             mp4(&[header(0, 0, &9_u32.to_be_bytes())]),
             mp4(&[header(1, 1, &u64::MAX.to_be_bytes())]),
             mp4(&[header(1, 1, &(u64::MAX - 1).to_be_bytes())]),
-            mp4(&[atom(b"mvhd", b"")]),
-            mp4(&[atom(b"mvhd", b"\0\0\0\0")]),
-            atom(b"ftyp", b"isom"),
+            mp4(&[atom(*b"mvhd", b"")]),
+            mp4(&[atom(*b"mvhd", b"\0\0\0\0")]),
+            atom(*b"ftyp", b"isom"),
             b"\0\0\0\0mdat and so on".to_vec(),
             b"\0\0\0\x02free".to_vec(),
             b"\0\0\0\x01free\0\0\0\0\0\0\0\x08".to_vec(),
@@ -250,10 +256,10 @@ mod tests {
     #[test]
     fn sound_is_what_has_a_track_of_it_and_none_of_pictures() {
         let header = || header(0, 600, &900_u32.to_be_bytes());
-        assert!(of(&mp4(&[header(), track(b"soun")])).is_sound());
-        assert!(of(&mp4(&[track(b"meta"), track(b"soun")])).is_sound());
-        for tracks in [&[b"vide"][..], &[b"soun", b"vide"], &[b"vide", b"soun"], &[b"text"], &[]] {
-            let tracks: Vec<_> = tracks.iter().map(|kind| track(kind)).collect();
+        assert!(of(&mp4(&[header(), track(*b"soun")])).is_sound());
+        assert!(of(&mp4(&[track(*b"meta"), track(*b"soun")])).is_sound());
+        for tracks in [&[*b"vide"][..], &[*b"soun", *b"vide"], &[*b"vide", *b"soun"], &[*b"text"], &[]] {
+            let tracks: Vec<_> = tracks.iter().copied().map(track).collect();
             let movie = of(&mp4(&[header(), tracks.concat()]));
             assert!(!movie.is_sound(), "{movie:?}");
         }
@@ -261,7 +267,7 @@ mod tests {
 
     #[test]
     fn what_was_cut_short_may_have_had_pictures() {
-        let source = mp4(&[header(0, 600, &900_u32.to_be_bytes()), track(b"soun")]);
+        let source = mp4(&[header(0, 600, &900_u32.to_be_bytes()), track(*b"soun")]);
         for len in 0..source.len() {
             assert!(!of(&source[..len]).is_sound(), "{len}");
         }
@@ -269,14 +275,14 @@ mod tests {
 
     #[test]
     fn what_names_no_brand_is_not_known_to_be_sound() {
-        let moov = atom(b"moov", &track(b"soun"));
+        let moov = atom(*b"moov", &track(*b"soun"));
         assert!(!of(&moov).is_sound());
-        assert!(!of(&[atom(b"wide", b""), atom(b"ftyp", b"isom"), moov].concat()).is_sound());
+        assert!(!of(&[atom(*b"wide", b""), atom(*b"ftyp", b"isom"), moov].concat()).is_sound());
     }
 
     #[test]
     fn a_movie_ends_where_it_says() {
-        let source = [atom(b"ftyp", b"isom"), atom(b"moov", &track(b"soun")), track(b"vide")].concat();
+        let source = [atom(*b"ftyp", b"isom"), atom(*b"moov", &track(*b"soun")), track(*b"vide")].concat();
         assert!(of(&source).is_sound());
     }
 

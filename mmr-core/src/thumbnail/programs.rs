@@ -140,9 +140,10 @@ impl Programs {
         let sound = [container.type_of_sound()];
         let for_pictures = self.program(kind, kind.types(), &order.policy);
         // Sound in MP4 needs none.
-        let for_sound = match container.is_movie() {
-            true => allow(&sound, &order.policy).map(|()| None),
-            false => self.program(kind, &sound, &order.policy).map(Some),
+        let for_sound = if container.is_movie() {
+            allow(&sound, &order.policy).map(|()| None)
+        } else {
+            self.program(kind, &sound, &order.policy).map(Some)
         };
         let for_pictures = match for_pictures {
             Err(refusal) if for_sound.is_err() || Movie::of(head).has_pictures() => return Err(refusal),

@@ -1,4 +1,4 @@
-//! The sound of Opus, for which there is no decoder in safe Rust, and of WebM.
+//! The sound of Opus, for which there is no decoder in safe Rust, and of `WebM`.
 
 use bytes::Bytes;
 
@@ -29,6 +29,10 @@ const RATE: u64 = 8000;
 const MOST_SOUND_BYTES: u64 = MOST_SECONDS * RATE * 2 + 1024 * 1024;
 const MOST_COVER_BYTES: u64 = 32 * 1024 * 1024;
 
+const DECODERS_WITH_COVER: &str = "opus,libopus,mjpeg,png";
+/// The name of what has no cover.
+const PLAIN: &str = "sound.flac";
+
 /// Pixels of the engine's picture, about.
 pub(super) const PIXELS: u64 = 2048 * 640;
 
@@ -37,9 +41,7 @@ impl Header {
     pub(super) fn of_opus(head: &[u8]) -> Self {
         const COVER: &[u8] = b"METADATA_BLOCK_PICTURE=";
         let cover = head.windows(COVER.len()).any(|window| window.eq_ignore_ascii_case(COVER));
-        // Of a cover its size may have to be found.
-        let decoders = if cover { "opus,libopus,mjpeg,png" } else { "opus,libopus" };
-        Self { format: "ogg", decoders, cover }
+        Self { format: "ogg", decoders: "opus,libopus", cover }
     }
 
     /// A video without pictures.
@@ -61,44 +63,53 @@ pub(super) async fn decoded(
     header: &Header,
     max_pixels: u64,
 ) -> Result<Bytes, RenderError> {
-    if header.cover {
-        let with_cover = attempt(starter, &order, &["with-cover.flac"], true, header, max_pixels).await;
+    let Header { format, decoders, cover } = *header;
+    let input = Input { format, decoders, memory_bytes: order.memory_bytes, max_pixels };
+    if cover {
+        // Its size may have to be found.
+        let decoders = DECODERS_WITH_COVER;
+        let outcome = attempt(starter, &order, &["covered.flac"], Input { decoders, ..input }).await;
         // A cover that cannot be taken over must not cost the sound.
-        if !matches!(with_cover, Err(RenderError::Decode(_))) {
-            return with_cover;
+        if !matches!(outcome, Err(RenderError::Decode(_))) {
+            return outcome;
         }
     }
-    attempt(starter, &order, &["sound.flac"], false, header, max_pixels).await
+    attempt(starter, &order, &[PLAIN], input).await
 }
 
+/// `files` is what the program writes.
 async fn attempt(
     starter: &Starter,
     order: &Order<'_>,
     files: &[&str; 1],
-    cover: bool,
-    header: &Header,
-    max_pixels: u64,
+    input: Input,
 ) -> Result<Bytes, RenderError> {
-    let order = Order { writable: files, ..*order };
-    let Header { format, decoders, .. } = *header;
-    let input = Input { format, decoders, memory_bytes: order.memory_bytes, max_pixels };
-    let (seconds, rate) = (MOST_SECONDS.to_string(), RATE.to_string());
     let [file] = files;
-    let target = format!("file:{file}");
-    let pictures: &[&str] = if cover { &["-map", "0:v:0", "-c:v", "copy"] } else { &[] };
-    let output = [
-        &["-map", "0:a:0", "-t", &seconds, "-ac", "1", "-ar", &rate, "-sample_fmt", "s16", "-c:a", "flac"],
-        pictures,
-        // The file is there, and empty.
-        &["-map_metadata:g", "-1", "-threads", "1", "-f", "flac", "-y", &target],
-    ]
-    .concat();
+    let (seconds, rate, file_url) = (MOST_SECONDS.to_string(), RATE.to_string(), format!("file:{file}"));
+    let (cover, most): (&[&str], _) = if *file == PLAIN {
+        (&[], MOST_SOUND_BYTES)
+    } else {
+        (&["-map", "0:v:0", "-c:v", "copy"], MOST_SOUND_BYTES + MOST_COVER_BYTES)
+    };
+    let sound = [
+        ["-map", "0:a:0"],
+        ["-t", &seconds],
+        ["-ac", "1"],
+        ["-ar", &rate],
+        ["-sample_fmt", "s16"],
+        ["-c:a", "flac"],
+        ["-map_metadata:g", "-1"],
+        ["-threads", "1"],
+        ["-f", "flac"],
+    ];
+    // The file is there, and empty.
+    let output = [cover, sound.as_flattened(), &["-y", &file_url]].concat();
+    let order = Order { writable: files, ..*order };
     let mut process = starter.start("ffmpeg", &order, &input.into(&output)).map_err(RenderError::Worker)?;
     // Of a source that broke off there is what came before.
     if !process.end().await.map_err(RenderError::Worker)?.success() {
         return Err(process.failed("no sound could be decoded").await);
     }
-    let most = MOST_SOUND_BYTES + if cover { MOST_COVER_BYTES } else { 0 };
     let sound = order.scratch.read(file, most).await.map_err(RenderError::Worker)?;
     process.succeeded();
     Ok(sound.into())
