@@ -1,4 +1,4 @@
-//! Thumbnails of videos and HEIC: made by ffmpeg and libheif, which reach nothing but their source.
+//! Thumbnails of videos, Opus and HEIC: made by ffmpeg and libheif, which reach nothing but their source.
 //!
 //! `ffmpeg` and libheif's examples must be installed; `tests/run prepare` does that.
 
@@ -318,7 +318,8 @@ async fn a_long_voice_message_is_heard_to_its_end() {
 #[tokio::test]
 async fn the_cover_of_opus_stands_above_its_sound() {
     for source in [opus_with_cover(&images::jpeg(64, 64)), opus_with_cover(&images::png(64, 64))] {
-        let picture = Bench::new().picture(source).await;
+        let rendered = Bench::new().pool.render(source, spec(640, 640), policy()).await;
+        let picture = Picture::of(rendered.expect("a thumbnail"));
         assert!(!picture.is_background(50, 30));
         assert!(picture.is_quiet_then_loud(83));
     }

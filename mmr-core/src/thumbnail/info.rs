@@ -49,7 +49,8 @@ impl KnownHeaders {
 /// Whether a file of this type says at its beginning how long all of it plays, if it does. Of others that is counted, or
 /// said at the end.
 fn says_at_its_beginning(content_type: &str) -> bool {
-    content_type.starts_with("video/") || matches!(content_type, "audio/flac" | "audio/mp4" | "audio/wav")
+    content_type.starts_with("video/")
+        || matches!(content_type, "audio/flac" | "audio/mp4" | "audio/wav" | "audio/webm")
 }
 
 impl Thumbnails {
