@@ -575,8 +575,12 @@ async fn everything_else_is_for_the_engine_inside() {
 #[tokio::test]
 async fn a_type_that_is_not_enabled_is_refused() {
     let bench = Bench::scripted(RenderLimits::default(), "exit 1");
-    for (source, name) in [(NO_VIDEO, "video/mp4"), (b"\0\0\0\x10ftypheic\0\0\0\0", "image/heic")] {
-        let refusal = bench.pool.render(Bytes::from_static(source), spec(96, 96), Arc::default()).await;
+    for (source, name) in [
+        (NO_VIDEO.into(), "video/mp4"),
+        (b"\0\0\0\x10ftypheic\0\0\0\0".as_slice().into(), "image/heic"),
+        (images::opus(), "audio/ogg"),
+    ] {
+        let refusal = bench.pool.render(source, spec(96, 96), Arc::default()).await;
         let Err(RenderError::Unsupported(message)) = refusal else { panic!("{refusal:?}") };
         assert!(message.contains(name), "{message}");
     }

@@ -115,6 +115,7 @@ impl Programs {
     }
 
     async fn opus(&self, order: RenderOrder) -> Result<Planned, RenderError> {
+        allow(Kind::Opus.types(), &order.policy)?;
         match self.program(Kind::Opus, Kind::Opus.types(), &order.policy) {
             Ok(program) => {
                 let (scratch, order) = self.fill(order, |_| ()).await?;
