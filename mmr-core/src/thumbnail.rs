@@ -55,6 +55,7 @@ pub mod formats;
 pub mod geometry;
 mod info;
 mod make;
+mod movie;
 pub mod pool;
 #[cfg(all(feature = "images", feature = "workers"))]
 pub mod programs;

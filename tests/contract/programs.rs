@@ -1,4 +1,4 @@
-//! Thumbnails of videos and HEIC: made by ffmpeg and libheif, which reach nothing but their source.
+//! Thumbnails of videos, Opus and HEIC: made by ffmpeg and libheif, which reach nothing but their source.
 //!
 //! `ffmpeg` and libheif's examples must be installed; `tests/run prepare` does that.
 
@@ -12,13 +12,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::Engine as _;
 use bytes::Bytes;
 use futures_util::stream;
 use mmr_core::{
     stream::{ByteStream, StreamError},
     testing::images,
     thumbnail::{
-        RenderError, RenderLimits, RenderPool, Rendered, Threads, ThumbnailPolicy, formats,
+        RenderEngine, RenderError, RenderLimits, RenderPool, Rendered, Threads, ThumbnailPolicy, formats,
         programs::{Programs, Tools},
         worker::{WorkerCommand, Workers},
     },
@@ -50,9 +51,23 @@ impl Bench {
     }
 
     fn with(limits: RenderLimits, tools: impl FnOnce(&Path) -> Tools) -> Self {
+        Self::around(Arc::new(Threads::new(formats::renderers())), limits, tools)
+    }
+
+    /// With the programs of this system, around workers.
+    fn with_workers() -> Self {
+        let limits = RenderLimits::default();
+        let worker = WorkerCommand::program(env!("CARGO_BIN_EXE_test-render-worker"), ["programs"]);
+        Self::around(Arc::new(Workers::new(worker, limits)), limits, |_| installed())
+    }
+
+    fn around(
+        inner: Arc<dyn RenderEngine>,
+        limits: RenderLimits,
+        tools: impl FnOnce(&Path) -> Tools,
+    ) -> Self {
         let home = tempfile::tempdir().expect("a temporary directory");
         fs::create_dir(home.path().join("spool")).expect("a file in a temporary directory");
-        let inner = Arc::new(Threads::new(formats::renderers()));
         let command = WorkerCommand::program(env!("CARGO_BIN_EXE_test-render-program"), ["test"]);
         let programs = Programs::new(inner, tools(home.path()), command, limits);
         let programs = programs.directory(home.path().join("spool"));
@@ -116,8 +131,8 @@ fn spec(width: u32, height: u32) -> ThumbnailSpec {
 }
 
 fn policy() -> Arc<ThumbnailPolicy> {
-    let types = ["video/mp4", "video/webm", "video/quicktime", "image/heic", "image/heif", "image/png"];
-    Arc::new(ThumbnailPolicy { types: types.map(str::to_owned).to_vec(), ..ThumbnailPolicy::default() })
+    let types = ThumbnailPolicy::known_types();
+    Arc::new(ThumbnailPolicy { types: types.map(str::to_owned).collect(), ..ThumbnailPolicy::default() })
 }
 
 /// Runs a program of the tests' own, outside of any sandbox.
@@ -197,6 +212,23 @@ impl Picture {
         }
     }
 
+    fn is_background(&self, x: u32, y: u32) -> bool {
+        let there = self.at(x, y);
+        [0x29, 0x39, 0x5c, 255].iter().zip(there).all(|(wanted, there): (&u8, _)| wanted.abs_diff(there) < 12)
+    }
+
+    /// Whether bars around this height are low on the left and high on the right.
+    fn is_quiet_then_loud(&self, middle: u32) -> bool {
+        let (near, far) = ((100 - middle) / 5, (100 - middle) * 3 / 5);
+        let quiet = (5..45)
+            .step_by(10)
+            .all(|x| self.is_background(x, middle - near) && self.is_background(x, middle + near));
+        let loud = (60..100)
+            .step_by(10)
+            .all(|x| !self.is_background(x, middle - far) && !self.is_background(x, middle + far));
+        quiet && loud
+    }
+
     fn size(&self) -> (u32, u32) {
         (self.width, self.height)
     }
@@ -240,15 +272,183 @@ async fn a_video_of_any_common_kind_shows_its_frame() {
     bench.until_nothing_is_left().await;
 }
 
+/// Opus in Ogg with these bytes as a cover, of a second.
+fn opus_with_cover(cover: &[u8]) -> Bytes {
+    let number = |number: usize| u32::try_from(number).expect("a short text").to_be_bytes();
+    // As in FLAC: a front cover, its type, no description, and a size that is not said.
+    let kind = "image/jpeg";
+    let block =
+        [&number(3), &number(kind.len()), kind.as_bytes(), &[0; 20], &number(cover.len()), cover].concat();
+    let text = base64::engine::general_purpose::STANDARD.encode(block).replace('=', "\\=");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    for (name, content) in [
+        ("tags", format!(";FFMETADATA1\nMETADATA_BLOCK_PICTURE={text}\n").as_bytes()),
+        ("plain.opus", &images::opus()),
+    ] {
+        fs::write(directory.path().join(name), content).expect("a file in a temporary directory");
+    }
+    let arguments =
+        ["-v", "error", "-i", "plain.opus", "-i", "tags", "-map_metadata", "1", "-c", "copy", "x.opus"];
+    tool("ffmpeg", &arguments, directory.path());
+    fs::read(directory.path().join("x.opus")).expect("a file in a temporary directory").into()
+}
+
+#[tokio::test]
+async fn a_voice_message_is_quiet_first_and_loud_later() {
+    let bench = Bench::new();
+    let picture = bench.picture(images::opus()).await;
+    assert_eq!(picture.size(), (160, 50));
+    assert!(picture.is_quiet_then_loud(50));
+    bench.until_nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_worker_draws_the_sound_as_a_thread_does() {
+    let picture = Bench::with_workers().picture(images::opus()).await;
+    assert!(picture.is_quiet_then_loud(50));
+}
+
+#[tokio::test]
+async fn a_long_voice_message_is_heard_to_its_end() {
+    let sound = "aevalsrc='if(lt(t,200),0.02,0.2)*sin(2000*t)':s=48000:d=400";
+    let long = made("x.opus", &["-f", "lavfi", "-i", sound, "-c:a", "libopus", "-b:a", "12k"]);
+    assert!(Bench::new().picture(long).await.is_quiet_then_loud(50));
+}
+
+#[tokio::test]
+async fn the_cover_of_opus_stands_above_its_sound() {
+    for source in [opus_with_cover(&images::jpeg(64, 64)), opus_with_cover(&images::png(64, 64))] {
+        let rendered = Bench::new().pool.render(source, spec(640, 640), policy()).await;
+        let picture = Picture::of(rendered.expect("a thumbnail"));
+        assert!(!picture.is_background(50, 30));
+        assert!(picture.is_quiet_then_loud(83));
+    }
+}
+
+#[tokio::test]
+async fn a_cover_that_is_none_does_not_cost_the_sound() {
+    let picture = Bench::new().picture(opus_with_cover(b"no picture")).await;
+    assert!(picture.is_quiet_then_loud(50));
+}
+
+#[tokio::test]
+async fn without_a_program_the_cover_of_opus_is_shown_alone() {
+    let bench = Bench::with(RenderLimits::default(), |_| Tools::default());
+    let picture = bench.picture(opus_with_cover(&images::jpeg(64, 64))).await;
+    assert!(!picture.is_background(50, 30) && picture.is_background(75, 83));
+}
+
+#[tokio::test]
+async fn opus_that_broke_off_is_shown_as_far_as_it_goes() {
+    let sound = "aevalsrc='if(lt(t,10),0.02,0.2)*sin(2000*t)':s=48000:d=40";
+    let whole = made("x.opus", &["-f", "lavfi", "-i", sound, "-c:a", "libopus", "-b:a", "12k"]);
+    let picture = Bench::new().picture(whole.slice(..whole.len() / 2)).await;
+    assert!(picture.is_quiet_then_loud(50));
+}
+
+#[tokio::test]
+async fn opus_without_a_sound_in_it_cannot_be_decoded() {
+    let headers = images::opus().slice(..100);
+    let outcome = Bench::new().render(headers).await;
+    assert!(matches!(outcome, Err(RenderError::Decode(_))), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn what_a_program_makes_of_sound_is_not_trusted() {
+    let lie = "echo 'fLaC and nothing else' >sound.flac; exit 0";
+    let outcome = Bench::scripted(RenderLimits::default(), lie).render(images::opus()).await;
+    assert!(matches!(outcome, Err(RenderError::Decode(_) | RenderError::Unsupported(_))), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn opus_says_how_long_it_plays_without_a_program() {
+    let bench = Bench::scripted(RenderLimits::default(), "exit 1");
+    let source = images::opus();
+    let bytes = source.len() as u64;
+    let probed = bench.pool.probe(source.into(), bytes).await.unwrap();
+    assert_eq!(probed.content_type, "audio/ogg");
+    assert_eq!(probed.duration.map(|duration| duration.as_secs()), Some(1));
+}
+
+/// Files in the containers of videos, with nothing in them but sound that is quiet first.
+fn sounds_in_containers_of_videos() -> [(Bytes, &'static str); 6] {
+    let sound = "aevalsrc='if(lt(t,1),0.02,0.2)*sin(2000*t)':s=48000:d=2";
+    let made = |name, options: &[&str]| made(name, &[&["-f", "lavfi", "-i", sound], options].concat());
+    [
+        (made("x.mp4", &["-c:a", "aac"]), "audio/mp4"),
+        (made("x.mp4", &["-c:a", "aac", "-movflags", "+faststart"]), "audio/mp4"),
+        (made("x.mp4", &["-c:a", "aac", "-movflags", "+empty_moov+frag_keyframe"]), "audio/mp4"),
+        (made("x.mov", &["-c:a", "aac"]), "audio/mp4"),
+        (made("x.webm", &["-c:a", "libopus"]), "audio/webm"),
+        (made("x.mka", &["-c:a", "libvorbis"]), "audio/webm"),
+    ]
+}
+
+#[tokio::test]
+async fn a_video_without_pictures_is_shown_as_sound() {
+    let benches = [Bench::new(), Bench::with_workers()];
+    for (number, (source, _)) in sounds_in_containers_of_videos().into_iter().enumerate() {
+        for bench in &benches {
+            let outcome = bench.render(source.clone()).await;
+            let rendered = outcome.unwrap_or_else(|error| panic!("source {number}: {error:?}"));
+            assert!(Picture::of(rendered).is_quiet_then_loud(50), "source {number}");
+            bench.until_nothing_is_left().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_video_without_pictures_is_of_a_type_of_sound() {
+    let bench = Bench::scripted(RenderLimits::default(), "exit 1");
+    for (number, (source, content_type)) in sounds_in_containers_of_videos().into_iter().enumerate() {
+        let bytes = source.len() as u64;
+        let probed = bench.pool.probe(source.into(), bytes).await.unwrap();
+        assert_eq!((probed.content_type, probed.width), (content_type, 0), "source {number}");
+        // A fragmented file says nothing at its beginning.
+        let said = probed.duration.map_or(2000, |duration| duration.as_millis());
+        assert!(said.abs_diff(2000) < 100, "source {number}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn sound_in_mp4_needs_no_program_and_no_other_type() {
+    let bench = Bench::with(RenderLimits::default(), |_| Tools::default());
+    let policy = ThumbnailPolicy { types: vec!["audio/mp4".to_owned()], ..ThumbnailPolicy::default() };
+    let rendered = bench.pool.render(images::aac_of_telephone(), spec(160, 160), Arc::new(policy)).await;
+    assert!(Picture::of(rendered.unwrap()).is_quiet_then_loud(50));
+}
+
+#[tokio::test]
+async fn sound_in_a_video_is_refused_where_only_videos_are_enabled() {
+    let bench = Bench::new();
+    let types = ["video/mp4", "video/quicktime", "video/webm"].map(str::to_owned).to_vec();
+    let policy = Arc::new(ThumbnailPolicy { types, ..ThumbnailPolicy::default() });
+    for (source, content_type) in sounds_in_containers_of_videos() {
+        let refusal = bench.pool.render(source, spec(96, 96), Arc::clone(&policy)).await;
+        let Err(RenderError::Unsupported(message)) = refusal else { panic!("{refusal:?}") };
+        assert!(message.contains(content_type), "{message}");
+    }
+    assert_eq!(bench.spooled(), 0);
+}
+
+#[tokio::test]
+async fn a_video_is_refused_where_only_sound_is_enabled() {
+    let bench = Bench::new();
+    let types = ["audio/mp4", "audio/webm"].map(str::to_owned).to_vec();
+    let policy = Arc::new(ThumbnailPolicy { types, ..ThumbnailPolicy::default() });
+    let webm = made("x.webm", &["-f", "lavfi", "-i", HALVES, "-c:v", "libvpx"]);
+    for (source, content_type) in [(mp4(HALVES), "video/mp4"), (webm, "video/webm")] {
+        let refusal = bench.pool.render(source, spec(96, 96), Arc::clone(&policy)).await;
+        let Err(RenderError::Unsupported(message)) = refusal else { panic!("{refusal:?}") };
+        assert!(message.contains(content_type), "{message}");
+    }
+    assert_eq!(bench.spooled(), 0);
+}
+
 #[tokio::test]
 async fn a_worker_renders_the_frame_as_a_thread_does() {
-    let home = tempfile::tempdir().unwrap();
-    let limits = RenderLimits::default();
-    let worker = WorkerCommand::program(env!("CARGO_BIN_EXE_test-render-worker"), ["programs"]);
-    let command = WorkerCommand::program(env!("CARGO_BIN_EXE_test-render-program"), ["test"]);
-    let programs = Programs::new(Arc::new(Workers::new(worker, limits)), installed(), command, limits);
-    let pool = RenderPool::with_engine(limits, Arc::new(programs.directory(home.path())));
-    let rendered = pool.render(mp4(HALVES), spec(96, 96), policy()).await.unwrap();
+    let bench = Bench::with_workers();
+    let rendered = bench.pool.render(mp4(HALVES), spec(96, 96), policy()).await.unwrap();
     let picture = Picture::of(rendered);
     assert_eq!((picture.content_type, picture.size()), ("image/jpeg", (96, 72)));
     assert!(picture.is_red(25, 50) && picture.is_blue(75, 50));
@@ -375,8 +575,12 @@ async fn everything_else_is_for_the_engine_inside() {
 #[tokio::test]
 async fn a_type_that_is_not_enabled_is_refused() {
     let bench = Bench::scripted(RenderLimits::default(), "exit 1");
-    for (source, name) in [(NO_VIDEO, "video/mp4"), (b"\0\0\0\x10ftypheic\0\0\0\0", "image/heic")] {
-        let refusal = bench.pool.render(Bytes::from_static(source), spec(96, 96), Arc::default()).await;
+    for (source, name) in [
+        (NO_VIDEO.into(), "video/mp4"),
+        (b"\0\0\0\x10ftypheic\0\0\0\0".as_slice().into(), "image/heic"),
+        (images::opus(), "audio/ogg"),
+    ] {
+        let refusal = bench.pool.render(source, spec(96, 96), Arc::default()).await;
         let Err(RenderError::Unsupported(message)) = refusal else { panic!("{refusal:?}") };
         assert!(message.contains(name), "{message}");
     }
@@ -386,10 +590,11 @@ async fn a_type_that_is_not_enabled_is_refused() {
 async fn a_program_that_is_not_there_is_named() {
     let bench = Bench::with(RenderLimits::default(), |_| Tools::default());
     for (source, names) in [
-        (NO_VIDEO, ["ffmpeg", "Debian package ffmpeg"]),
-        (b"\0\0\0\x10ftypheic\0\0\0\0", ["heif-convert", "libheif-examples"]),
+        (NO_VIDEO.into(), ["ffmpeg", "Debian package ffmpeg"]),
+        (images::opus(), ["Opus", "Debian package ffmpeg"]),
+        (b"\0\0\0\x10ftypheic\0\0\0\0".as_slice().into(), ["heif-convert", "libheif-examples"]),
     ] {
-        let refusal = bench.render(Bytes::from_static(source)).await;
+        let refusal = bench.render(source).await;
         let Err(RenderError::Unsupported(message)) = refusal else { panic!("{refusal:?}") };
         assert!(names.iter().all(|name| message.contains(name)), "{message}");
     }

@@ -331,3 +331,21 @@ async fn many_sources_share_as_many_workers_as_there_may_be() {
     assert_eq!(outcomes.count().await, 24);
     assert!(bench.workers().len() <= 2, "{:?}", bench.workers());
 }
+
+#[tokio::test]
+async fn a_source_that_is_larger_than_the_budget_is_refused_unread() {
+    let limits = RenderLimits { memory_budget_bytes: 1024 * 1024, queue: 8, ..RenderLimits::default() };
+    let result = Bench::with(limits, &[]).render(vec![0; 1024 * 1024 + 1].into()).await;
+    assert!(matches!(result, Err(RenderError::TooManyBytes { limit }) if limit == 1024 * 1024), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_source_counts_against_the_budget() {
+    let picture = images::jpeg(64, 48);
+    let padded = [&picture[..], &vec![0; 3 * 1024 * 1024]].concat();
+    for (source, fits) in [(picture, true), (padded.into(), false)] {
+        let limits = RenderLimits { memory_budget_bytes: 3 * 1024 * 1024 + 1024, ..RenderLimits::default() };
+        let result = Bench::with(limits, &[]).render(source).await;
+        assert_eq!(!matches!(result, Err(RenderError::TooMuchMemory { .. })), fits, "{result:?}");
+    }
+}

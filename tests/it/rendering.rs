@@ -1,6 +1,9 @@
 //! How often pictures are decoded for the thumbnails that are asked for, and what is kept of them.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU32, Ordering},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,6 +23,7 @@ use mmr_core::{
     thumbnail::{Planned, RenderEngine, RenderError, RenderLimits, RenderOrder, Threads, formats},
 };
 use mmr_test_support::{ALICE, BOB, TestServer, TestServerBuilder};
+use serde_json::json;
 
 /// Renders on threads, and remembers what it was given.
 #[derive(Debug)]
@@ -190,6 +194,32 @@ async fn a_file_that_failed_costs_once() {
         }
         assert_eq!(engine.orders().len(), before + 1);
     }
+}
+
+/// Crashes, and counts how often.
+#[derive(Debug, Default)]
+struct Crashing(AtomicU32);
+
+#[async_trait]
+impl RenderEngine for Crashing {
+    async fn prepare(&self, _: RenderOrder) -> Result<Planned, RenderError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Err(RenderError::Crashed)
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_crashes_its_reader_costs_once() {
+    let engine = Arc::new(Crashing::default());
+    let watched: Arc<dyn RenderEngine> = Arc::<Crashing>::clone(&engine);
+    let server = TestServerBuilder { engine: Some(watched), ..TestServerBuilder::default() }.start().await;
+    let uri = server.client.upload(ALICE, "image/png", images::png(64, 64)).await;
+    for _ in 0..2 {
+        let info = server.client.get(&format!("/_matrix/media/unstable/info/{uri}"), BOB).await;
+        assert_eq!((info.status, &info.json()["width"]), (StatusCode::OK, &json!(null)));
+    }
+    assert_eq!(server.client.get(&target(&uri, SIZES[0]), BOB).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(engine.0.load(Ordering::Relaxed), 1);
 }
 
 /// Fails in one way.

@@ -83,7 +83,7 @@ impl ThumbnailPolicy {
 }
 
 /// Types that thumbnails may be made of, each with the other names that it goes by.
-const TYPES: [(&str, &[&str]); 22] = [
+const TYPES: [(&str, &[&str]); 23] = [
     ("image/jpeg", &["image/jpg", "image/pjpeg"]),
     ("image/png", &["image/x-png"]),
     ("image/apng", &["image/vnd.mozilla.apng"]),
@@ -102,6 +102,7 @@ const TYPES: [(&str, &[&str]); 22] = [
     ("audio/wav", &["audio/wave", "audio/x-wav", "audio/vnd.wave", "audio/x-pn-wav"]),
     ("audio/flac", &["audio/x-flac"]),
     ("audio/mp4", &["audio/m4a", "audio/x-m4a"]),
+    ("audio/webm", &["audio/matroska", "audio/x-matroska"]),
     ("video/mp4", &["video/x-m4v"]),
     ("video/quicktime", &[]),
     ("video/webm", &[]),

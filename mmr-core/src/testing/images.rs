@@ -29,7 +29,7 @@ pub use self::animations::{
     ApngKind, Dispose, Part, clip, color, endless_gif, moving_gif, moving_lossy_webp, moving_png,
     moving_webp, moving_webp_turned, pixels,
 };
-pub use self::audio::{aac, alac, flac, mp3, mp3_with_cover, opus, vorbis, wav, wav_with};
+pub use self::audio::{aac, aac_of_telephone, alac, flac, mp3, mp3_with_cover, opus, vorbis, wav, wav_with};
 pub use self::avif::{Av1, Avif};
 pub use self::colour::{
     broken_profile, display_p3_profile, jpeg_with_profile, linear_grey_profile, srgb_profile,

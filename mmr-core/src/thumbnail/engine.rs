@@ -50,7 +50,7 @@ pub enum Planned {
 pub struct Cost {
     /// See [`Work::pixels`](super::render::Work::pixels).
     pub pixels: u64,
-    /// See [`Work::required_bytes`](super::render::Work::required_bytes).
+    /// See [`Work::required_bytes`](super::render::Work::required_bytes), and the source, where that lies in memory.
     pub required_bytes: u64,
     /// See [`Work::at_worst_bytes`](super::render::Work::at_worst_bytes).
     pub at_worst_bytes: u64,

@@ -1,4 +1,4 @@
-//! Sources of which no thumbnail could be made: each costs a rendering once.
+//! Sources of which no thumbnail could be made, or the header not be read: each costs a rendering once.
 //!
 //! What a source says about itself stays as it is, and is believed for an hour. A crash or a missed deadline may have been
 //! the machine's doing (somebody killed the worker, or memory or time was short), so that the source gets another chance after
@@ -50,6 +50,26 @@ impl Failures {
         }
     }
 
+    /// Whether reading the header of so many bytes of a source has failed before.
+    pub(super) fn has_no_header(&self, source: ContentHash, bytes: u64) -> bool {
+        self.0.contains_key(&header_key(source, bytes))
+    }
+
+    /// Remembers that reading the header of so many bytes of a source crashed or took too long. What stands in the way of
+    /// that stands in the way of thumbnails, too.
+    pub(super) fn note_header(
+        &self,
+        source: ContentHash,
+        bytes: u64,
+        policy: &ThumbnailPolicy,
+        error: RenderError,
+    ) {
+        self.note(source, policy, error);
+        if let Some(failure) = self.0.get(&key(source, policy)) {
+            self.0.insert(header_key(source, bytes), failure);
+        }
+    }
+
     /// What becomes of a failed rendering for whoever waits for it. Remembers what would repeat, and nothing else.
     pub(super) fn note(&self, source: ContentHash, policy: &ThumbnailPolicy, error: RenderError) -> Error {
         let lasts = match error {
@@ -92,6 +112,13 @@ fn key(source: ContentHash, policy: &ThumbnailPolicy) -> Key {
     (source, digest.finish())
 }
 
+/// Apart from thumbnails: one that cannot be made says nothing of the header.
+fn header_key(source: ContentHash, bytes: u64) -> Key {
+    let mut digest = DefaultHasher::new();
+    ("header", bytes).hash(&mut digest);
+    (source, digest.finish())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +133,17 @@ mod tests {
         let again = failures.check(source, &policy);
         assert!(matches!(again, Err(Error::TooLarge { limit: 5, .. })), "{again:?}");
         failures.check(source, &ThumbnailPolicy { max_pixels: 1, ..policy }).unwrap();
+    }
+
+    #[test]
+    fn a_header_that_crashed_is_remembered_for_thumbnails_too_but_not_the_reverse() {
+        let (failures, policy) = (Failures::new(), ThumbnailPolicy::default());
+        let [header, picture] = [b"header", b"pixels"].map(|source| Hasher::digest(source).hash);
+        failures.note_header(header, 6, &policy, RenderError::Crashed);
+        assert!(failures.has_no_header(header, 6) && !failures.has_no_header(header, 5));
+        assert!(failures.check(header, &policy).is_err());
+        failures.note(picture, &policy, RenderError::Crashed);
+        assert!(!failures.has_no_header(picture, 6));
     }
 
     #[test]

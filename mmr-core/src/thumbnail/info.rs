@@ -6,6 +6,7 @@ use super::{Probed, RenderError, Thumbnails, blurhash};
 use crate::{
     Error, ErrorKind, Result,
     download::DownloadRequest,
+    policy::ThumbnailPolicy,
     types::{ContentHash, MediaRecord, Method, RangeRequest, ThumbnailRecord, ThumbnailRequest},
 };
 
@@ -48,7 +49,8 @@ impl KnownHeaders {
 /// Whether a file of this type says at its beginning how long all of it plays, if it does. Of others that is counted, or
 /// said at the end.
 fn says_at_its_beginning(content_type: &str) -> bool {
-    content_type.starts_with("video/") || matches!(content_type, "audio/flac" | "audio/mp4" | "audio/wav")
+    content_type.starts_with("video/")
+        || matches!(content_type, "audio/flac" | "audio/mp4" | "audio/wav" | "audio/webm")
 }
 
 impl Thumbnails {
@@ -61,7 +63,7 @@ impl Thumbnails {
         let policies = self.0.policies.snapshot();
         let policy = policies.for_server(&request.server).ok_or(Error::NotFound)?;
         let record = self.0.downloads.describe(request).await?;
-        let probed = self.header(&record, policy.thumbnails.max_source_bytes).await?;
+        let probed = self.header(&record, &policy.thumbnails).await?;
         let seen = probed.filter(|probed| probed.width > 0 && probed.height > 0);
         let blurhash = if blurhash && seen.is_some() { self.blurhash(request).await? } else { None };
         let thumbnails = self.0.index.thumbnails_of(&record.blob.hash, MediaInfo::MAX_THUMBNAILS).await?;
@@ -76,13 +78,16 @@ impl Thumbnails {
         })
     }
 
-    async fn header(&self, record: &Arc<MediaRecord>, most_bytes: u64) -> Result<Option<Probed>> {
+    async fn header(&self, record: &Arc<MediaRecord>, policy: &ThumbnailPolicy) -> Result<Option<Probed>> {
         let hash = record.blob.hash;
         if let Some(known) = self.0.headers.0.get(&hash) {
             return Ok(known);
         }
-        let bytes = record.blob.size.min(most_bytes);
+        let bytes = record.blob.size.min(policy.max_source_bytes);
         let Some(last) = bytes.checked_sub(1) else { return Ok(None) };
+        if self.0.failures.has_no_header(hash, bytes) {
+            return Ok(None);
+        }
         let range = if bytes == record.blob.size {
             RangeRequest::Whole
         } else {
@@ -98,8 +103,11 @@ impl Thumbnails {
             Err(error @ (RenderError::Busy | RenderError::Source(_) | RenderError::Worker(_))) => {
                 return Err(error.into());
             }
-            // It may go better next time.
-            Err(RenderError::Crashed | RenderError::Deadline) => return Ok(None),
+            // It may go better later.
+            Err(error @ (RenderError::Crashed | RenderError::Deadline)) => {
+                self.0.failures.note_header(hash, bytes, policy, error);
+                return Ok(None);
+            }
             Err(_) => None,
         };
         self.0.headers.0.insert(hash, probed);

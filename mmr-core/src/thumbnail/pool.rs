@@ -194,17 +194,13 @@ impl Turn {
         policy: Arc<ThumbnailPolicy>,
     ) -> Result<Vec<Rendered>, RenderError> {
         let Self { shared, deadline, held, bytes } = self;
-        let budget = u64::from(shared.memory_units) * UNIT;
-        if bytes > budget {
-            return Err(RenderError::TooManyBytes { limit: budget });
-        }
         let wanted = specs.len();
         let order = RenderOrder { source, expected_bytes: bytes, specs, policy, held };
         let rendered = match before(deadline, shared.engine.prepare(order)).await? {
             Planned::Seen(_) => return Err(RenderError::Crashed),
             Planned::Done(rendered) => rendered,
             Planned::Job(job) => {
-                let memory = shared.book(bytes, job.cost, deadline).await?;
+                let memory = shared.book(job.cost, deadline).await?;
                 before(deadline, (job.run)(memory)).await?
             }
         };
@@ -233,16 +229,14 @@ impl Turn {
 }
 
 impl Shared {
-    /// Takes memory for a source of `source_bytes` and for what is made of it.
-    async fn book(&self, source_bytes: u64, cost: Cost, deadline: Instant) -> Result<Held, RenderError> {
+    async fn book(&self, cost: Cost, deadline: Instant) -> Result<Held, RenderError> {
         let Cost { pixels, required_bytes, at_worst_bytes } = cost;
-        let (source, required) = (units(source_bytes), units(required_bytes));
-        let available = self.memory_units.saturating_sub(source);
-        if required > available {
-            let limit = fitting_pixels(pixels, required, available);
+        let required = units(required_bytes);
+        if required > self.memory_units {
+            let limit = fitting_pixels(pixels, required, self.memory_units);
             return Err(RenderError::TooMuchMemory { pixels, limit });
         }
-        let booked = source + units(required_bytes.saturating_add(at_worst_bytes)).min(available);
+        let booked = units(required_bytes.saturating_add(at_worst_bytes)).min(self.memory_units);
         let memory = timely(deadline, Arc::clone(&self.memory).acquire_many_owned(booked)).await?;
         Ok(Held::new(vec![memory]))
     }

@@ -1,8 +1,8 @@
-//! Thumbnails of videos and of HEIC, by programs that are found at run time: `ffmpeg`, and `heif-dec` or `heif-convert` of
+//! Thumbnails of videos, of Opus and of HEIC, by programs that are found at run time: `ffmpeg`, and `heif-dec` or `heif-convert` of
 //! libheif.
 //!
-//! [`Programs`] goes around the engine that renders pictures: it has a program make a picture of what only the program can
-//! read, and gives that to the engine. As with [workers](super::worker), the program that embeds this crate starts itself
+//! [`Programs`] goes around the engine that renders pictures: it has a program make a picture or plain sound of what only
+//! the program can read, and gives that to the engine. As with [workers](super::worker), the program that embeds this crate starts itself
 //! anew under a word of its choice; there, [`run`] locks the process in and becomes `ffmpeg`:
 //!
 //! ```no_run
@@ -28,26 +28,24 @@
 //! memory and processor time than was booked, and is killed at the deadline, when nobody waits any more, and when this
 //! process ends.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use self::{
-    kinds::Kind,
+    kinds::{Container, Kind},
     process::Starter,
     scratch::{Place, Scratch},
 };
 use super::{
     Cost, Held, Job, Planned, Probed, RenderEngine, RenderError, RenderLimits, RenderOrder, Rendered,
-    Running, ThumbnailPolicy, worker::WorkerCommand,
+    Running, ThumbnailPolicy, movie::Movie, worker::WorkerCommand,
 };
 use crate::{stream::ByteStream, types::ThumbnailSpec};
 
 mod child;
+mod ffmpeg;
 mod heic;
 mod kinds;
 mod metadata;
@@ -55,12 +53,13 @@ mod peek;
 mod playtime;
 mod process;
 mod scratch;
+mod sound;
 mod tools;
 mod video;
 
 pub use self::{child::run, tools::Tools};
 
-/// Renders videos and HEIC by way of programs, and everything else as the engine inside does.
+/// Renders videos, Opus and HEIC by way of programs, and everything else as the engine inside does.
 #[derive(Debug)]
 pub struct Programs {
     inner: Arc<dyn RenderEngine>,
@@ -98,36 +97,98 @@ impl Programs {
         self
     }
 
-    fn program(&self, kind: Kind) -> Result<&Path, RenderError> {
+    /// The program for a kind, if it is there and one of these types is allowed.
+    fn program(&self, kind: Kind, types: &[&str], policy: &ThumbnailPolicy) -> Result<PathBuf, RenderError> {
+        allow(types, policy)?;
         let (program, missing) = match kind {
             Kind::Heic { .. } => (&self.tools.heif, tools::NO_HEIF),
-            Kind::Video(_) => (&self.tools.ffmpeg, tools::NO_FFMPEG),
+            Kind::Video(_) | Kind::Opus => (&self.tools.ffmpeg, tools::NO_FFMPEG),
         };
-        program.as_deref().ok_or_else(|| RenderError::Unsupported(missing.to_owned()))
+        program.clone().ok_or_else(|| RenderError::Unsupported(missing.to_owned()))
     }
-}
 
-#[async_trait]
-impl RenderEngine for Programs {
-    async fn prepare(&self, order: RenderOrder) -> Result<Planned, RenderError> {
-        let RenderOrder { source, expected_bytes, specs, policy, held } = order;
-        let (head, source) = peek::peek(source, kinds::HEAD_BYTES).await;
-        let Some(kind) = Kind::of(&head) else {
-            let order = RenderOrder { source, expected_bytes, specs, policy, held };
-            return self.inner.prepare(order).await;
-        };
-        if !kind.types().iter().any(|known| policy.allows_type(known)) {
-            return Err(RenderError::not_enabled(kind.types()[0]));
+    async fn heic(&self, kind: Kind, order: RenderOrder) -> Result<Planned, RenderError> {
+        let program = self.program(kind, kind.types(), &order.policy)?;
+        let (scratch, order) = self.fill(order, |_| ()).await?;
+        let recipe = Recipe::Heic(heic::Header::read(&scratch.head().await?));
+        self.plan(program, recipe, scratch, order)
+    }
+
+    async fn opus(&self, order: RenderOrder) -> Result<Planned, RenderError> {
+        allow(Kind::Opus.types(), &order.policy)?;
+        match self.program(Kind::Opus, Kind::Opus.types(), &order.policy) {
+            Ok(program) => {
+                let (scratch, order) = self.fill(order, |_| ()).await?;
+                let recipe = Recipe::Sound(sound::Header::of_opus(&scratch.head().await?));
+                self.plan(program, recipe, scratch, order)
+            }
+            // There may be a cover.
+            Err(missing) => self.inner.prepare(order).await.map_err(|error| match error {
+                RenderError::Unsupported(_) => missing,
+                error => error,
+            }),
         }
-        if specs.is_empty() {
-            return see(kind, source, policy.max_source_bytes).await.map(Planned::Seen);
-        }
-        let program = self.program(kind)?.to_owned();
-        let scratch = Scratch::fill(&self.place, source, policy.max_source_bytes).await?;
-        let recipe = match kind {
-            Kind::Video(container) => Recipe::Video(container),
-            Kind::Heic { .. } => Recipe::Heic(heic::Header::read(&scratch.head().await?)),
+    }
+
+    /// A video, if it is one: there may be nothing in it but sound.
+    async fn video(
+        &self,
+        container: Container,
+        head: &[u8],
+        order: RenderOrder,
+    ) -> Result<Planned, RenderError> {
+        let kind = Kind::Video(container);
+        let sound = [container.type_of_sound()];
+        let for_pictures = self.program(kind, kind.types(), &order.policy);
+        // Sound in MP4 needs none.
+        let for_sound = if container.is_movie() {
+            allow(&sound, &order.policy).map(|()| None)
+        } else {
+            self.program(kind, &sound, &order.policy).map(Some)
         };
+        let for_pictures = match for_pictures {
+            Err(refusal) if for_sound.is_err() || Movie::of(head).has_pictures() => return Err(refusal),
+            other => other,
+        };
+        let mut movie = Movie::default();
+        let (scratch, order) = self.fill(order, |chunk| movie.feed(chunk)).await?;
+        let is_sound = if container.is_movie() {
+            movie.is_sound()
+        } else {
+            playtime::read(container, Bytes::from(scratch.head().await?).into()).await?.is_sound
+        };
+        match (is_sound, for_sound) {
+            (false, _) => self.plan(for_pictures?, Recipe::Video(container), scratch, order),
+            (true, Err(refusal)) => Err(refusal),
+            (true, Ok(Some(program))) => {
+                self.plan(program, Recipe::Sound(sound::Header::of_video(container)), scratch, order)
+            }
+            (true, Ok(None)) => {
+                let source = scratch.source().await?;
+                self.inner.prepare(RenderOrder { source, ..order }).await
+            }
+        }
+    }
+
+    /// Takes the source out of an order, into a directory of its own.
+    async fn fill(
+        &self,
+        mut order: RenderOrder,
+        look: impl FnMut(&[u8]) + Send,
+    ) -> Result<(Scratch, RenderOrder), RenderError> {
+        let source = std::mem::replace(&mut order.source, ByteStream::empty());
+        let scratch = Scratch::fill(&self.place, source, order.policy.max_source_bytes, look).await?;
+        Ok((scratch, order))
+    }
+
+    fn plan(
+        &self,
+        program: PathBuf,
+        recipe: Recipe,
+        scratch: Scratch,
+        order: RenderOrder,
+    ) -> Result<Planned, RenderError> {
+        let RenderOrder { specs, policy, held, .. } = order;
         let cost = recipe.cost(&policy)?;
         let memory_bytes = cost.required_bytes.min(self.memory_bytes);
         let errand = Errand {
@@ -145,13 +206,41 @@ impl RenderEngine for Programs {
     }
 }
 
+fn allow(types: &[&str], policy: &ThumbnailPolicy) -> Result<(), RenderError> {
+    let allowed = types.iter().any(|known| policy.allows_type(known));
+    if allowed { Ok(()) } else { Err(RenderError::not_enabled(types[0])) }
+}
+
+#[async_trait]
+impl RenderEngine for Programs {
+    async fn prepare(&self, order: RenderOrder) -> Result<Planned, RenderError> {
+        let (head, source) = peek::peek(order.source, kinds::HEAD_BYTES).await;
+        let order = RenderOrder { source, ..order };
+        match Kind::of(&head) {
+            None => self.inner.prepare(order).await,
+            Some(Kind::Opus) if order.specs.is_empty() => self.inner.prepare(order).await,
+            Some(kind) if order.specs.is_empty() => see(kind, order).await.map(Planned::Seen),
+            Some(Kind::Opus) => self.opus(order).await,
+            Some(Kind::Video(container)) => self.video(container, &head, order).await,
+            Some(kind @ Kind::Heic { .. }) => self.heic(kind, order).await,
+        }
+    }
+}
+
 /// What a source is, told without a program. How large it is seen is not.
-async fn see(kind: Kind, source: ByteStream, most_bytes: u64) -> Result<Probed, RenderError> {
-    let duration = match kind {
-        Kind::Video(container) => playtime::read(container, source.limited(most_bytes)).await?,
-        Kind::Heic { .. } => None,
+async fn see(kind: Kind, order: RenderOrder) -> Result<Probed, RenderError> {
+    allow(kind.types(), &order.policy)?;
+    let said = match kind {
+        Kind::Video(container) => {
+            playtime::read(container, order.source.limited(order.policy.max_source_bytes)).await?
+        }
+        Kind::Heic { .. } | Kind::Opus => playtime::Said::default(),
     };
-    Ok(Probed { content_type: kind.types()[0], width: 0, height: 0, duration })
+    let content_type = match kind {
+        Kind::Video(container) if said.is_sound => container.type_of_sound(),
+        _ => kind.types()[0],
+    };
+    Ok(Probed { content_type, width: 0, height: 0, duration: said.duration })
 }
 
 /// What a program would be asked to read, by its beginning: its type, and pixels that it is expected to take.
@@ -162,6 +251,7 @@ pub fn outline(head: &[u8]) -> Option<(&'static str, u64)> {
     let pixels = match kind {
         Kind::Video(_) => video::MOST_PIXELS,
         Kind::Heic { .. } => heic::Header::read(head).pixels(),
+        Kind::Opus => sound::PIXELS,
     };
     Some((kind.types()[0], pixels))
 }
@@ -169,8 +259,9 @@ pub fn outline(head: &[u8]) -> Option<(&'static str, u64)> {
 /// How a picture is made of a source.
 #[derive(Debug)]
 enum Recipe {
-    Video(kinds::Container),
+    Video(Container),
     Heic(heic::Header),
+    Sound(sound::Header),
 }
 
 impl Recipe {
@@ -179,6 +270,7 @@ impl Recipe {
         let (pixels, required_bytes) = match self {
             Self::Video(_) => (video::MOST_PIXELS, video::MEMORY_BYTES),
             Self::Heic(header) => (header.pixels(), header.memory_bytes()),
+            Self::Sound(header) => (sound::PIXELS, header.memory_bytes()),
         };
         let limit = policy.max_pixels;
         if matches!(self, Self::Heic(_)) && pixels > limit {
@@ -204,14 +296,16 @@ struct Errand {
 impl Errand {
     async fn run(self, held: Held) -> Result<Vec<Rendered>, RenderError> {
         let max_pixels = self.policy.max_pixels;
+        let order = process::Order::new(&self.program, &self.scratch, self.memory_bytes);
         let (frame, content_type) = match &self.recipe {
             Recipe::Video(container) => {
-                let order = process::Order::new(&self.program, &self.scratch, self.memory_bytes);
                 (video::frame(&self.starter, order, *container, max_pixels).await?, "image/jpeg")
             }
             Recipe::Heic(header) => {
-                let order = process::Order::new(&self.program, &self.scratch, self.memory_bytes);
                 (heic::picture(&self.starter, order, header).await?, header.content_type())
+            }
+            Recipe::Sound(header) => {
+                (sound::decoded(&self.starter, order, header, max_pixels).await?, sound::CONTENT_TYPE)
             }
         };
         let Self { inner, scratch, memory_bytes, specs, policy, .. } = self;

@@ -33,6 +33,7 @@ impl RenderEngine for Threads {
             StreamError::TooLarge { limit } => RenderError::TooManyBytes { limit },
             error => RenderError::Source(error),
         })?;
+        let source_bytes = source.len() as u64;
         let abandon = CancelOnDrop(Cancelled::default());
         let task = RenderTask { source, specs, policy, cancelled: abandon.0.clone() };
         let renderers = self.0.clone();
@@ -43,6 +44,7 @@ impl RenderEngine for Threads {
             Prepared::Work(work) => work,
         };
         let run = Box::new(move |memory| -> Running { Box::pin(finish(held.and(memory), run, abandon)) });
+        let required_bytes = required_bytes.saturating_add(source_bytes);
         Ok(Planned::Job(Job { cost: Cost { pixels, required_bytes, at_worst_bytes }, run }))
     }
 }

@@ -1,4 +1,4 @@
-//! `mmr-server render-program`: what the server starts to make pictures of videos and HEIC with programs of others.
+//! `mmr-server render-program`: what the server starts to make pictures of videos, Opus and HEIC with programs of others.
 
 use std::{ffi::OsString, process::ExitCode};
 

@@ -26,6 +26,14 @@ pub fn aac() -> Bytes {
     Bytes::from_static(include_bytes!("data/tone.m4a"))
 }
 
+/// The same as telephones record it: by its brand it could be a video.
+#[must_use]
+pub fn aac_of_telephone() -> Bytes {
+    let mut file = aac().to_vec();
+    file[8..12].copy_from_slice(b"isom");
+    file.into()
+}
+
 /// ALAC in MP4, a seventh of a second.
 #[must_use]
 pub fn alac() -> Bytes {

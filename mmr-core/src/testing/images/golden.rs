@@ -336,6 +336,7 @@ fn sounds() -> Vec<Golden> {
         one("flac-cover.flac", super::flac(Some(&cover)), Shows::Cover),
         one("wav.wav", super::wav(4000), Shows::QuietThenLoud),
         one("aac.m4a", super::aac(), Shows::QuietThenLoud),
+        one("aac-telephone.mp4", super::aac_of_telephone(), Shows::QuietThenLoud),
         one("alac.m4a", super::alac(), Shows::QuietThenLoud),
     ]
 }

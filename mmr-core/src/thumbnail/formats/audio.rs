@@ -1,7 +1,7 @@
 //! Audio files: their cover above the shape of their sound, as MMR shows them.
 //!
 //! Of Opus there is the length and the cover, but not the sound: what decodes it is either not memory-safe or takes as
-//! long as the file plays.
+//! long as the file plays. Where there is a program for it, it comes as FLAC (`thumbnail/programs/sound.rs`).
 
 mod cover;
 mod look;

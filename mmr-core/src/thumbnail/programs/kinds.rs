@@ -13,6 +13,8 @@ pub(super) enum Kind {
         /// Whether it says that it is coded in HEVC, which makes it `image/heic`.
         hevc: bool,
     },
+    /// In Ogg.
+    Opus,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +25,31 @@ pub(super) enum Container {
     WebM,
 }
 
+impl Container {
+    /// Whether it is of ISO base media, or of its ancestor.
+    pub(super) const fn is_movie(self) -> bool {
+        matches!(self, Self::Mp4 | Self::QuickTime)
+    }
+
+    /// The content type where there is nothing in it to be seen.
+    pub(super) const fn type_of_sound(self) -> &'static str {
+        if self.is_movie() { "audio/mp4" } else { "audio/webm" }
+    }
+
+    /// By the name that ffmpeg has for it.
+    pub(super) const fn format(self) -> &'static str {
+        if self.is_movie() { "mov" } else { "matroska" }
+    }
+}
+
 impl Kind {
     /// What these first bytes of a source are; `None` for what is no business of a program.
     pub(super) fn of(head: &[u8]) -> Option<Self> {
         if head.starts_with(b"\x1a\x45\xdf\xa3") {
             return ebml(head).map(Self::Video);
+        }
+        if is_opus(head) {
+            return Some(Self::Opus);
         }
         match head.get(4..8)? {
             b"ftyp" => Brands::of(head).and_then(branded),
@@ -47,6 +69,7 @@ impl Kind {
             // Few can tell them apart.
             Self::Heic { hevc: true } => &["image/heic", "image/heif"],
             Self::Heic { hevc: false } => &["image/heif", "image/heic"],
+            Self::Opus => &["audio/ogg"],
         }
     }
 }
@@ -61,6 +84,13 @@ fn branded(brands: Brands<'_>) -> Option<Kind> {
         b"qt  " => Some(Kind::Video(Container::QuickTime)),
         _ => Some(Kind::Video(Container::Mp4)),
     }
+}
+
+/// RFC 7845, 3 and 5.1: a page whose packet is the header of Opus.
+fn is_opus(head: &[u8]) -> bool {
+    const SEGMENTS: usize = 26;
+    let packet = head.get(SEGMENTS).and_then(|&segments| head.get(SEGMENTS + 1 + usize::from(segments)..));
+    head.starts_with(b"OggS") && packet.is_some_and(|packet| packet.starts_with(b"OpusHead"))
 }
 
 /// RFC 8794, 11.2.7: the name of the format, in an element with the id 0x4282.
@@ -125,6 +155,14 @@ mod tests {
         let matroska = b"\x1a\x45\xdf\xa3\xa3\x42\x86\x81\x01\x42\x82\x88matroska\x42\x87\x81\x04";
         assert_eq!(Kind::of(matroska), Some(Kind::Video(Container::Matroska)));
         assert_eq!(Kind::of(b"\x1a\x45\xdf\xa3\x9f\x42\x82\x84"), None);
+    }
+
+    #[test]
+    fn opus_is_told_by_its_first_packet() {
+        let page = |packet: &[u8]| [b"OggS", &[0; 22][..], &[1, 30], packet].concat();
+        assert_eq!(Kind::of(&page(b"OpusHead\x01")), Some(Kind::Opus));
+        assert_eq!(Kind::of(&page(b"\x01vorbis")), None);
+        assert_eq!(Kind::of(b"OggS"), None);
     }
 
     #[test]

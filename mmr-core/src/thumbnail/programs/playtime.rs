@@ -1,4 +1,5 @@
-//! How long a video plays, by its header, which is looked for in the stream: nothing else of it is kept.
+//! How long a video plays and whether there is anything to see in it, by its header, which is looked for in the stream:
+//! nothing else of it is kept.
 
 use std::time::Duration;
 
@@ -8,74 +9,77 @@ use futures_util::StreamExt as _;
 use super::kinds::Container;
 use crate::{
     stream::{ByteStream, StreamError},
-    thumbnail::RenderError,
+    thumbnail::{RenderError, movie::Movie},
 };
 
-/// How long it says that it plays; `None` where that is not said in what there is of the source.
-pub(super) async fn read(container: Container, source: ByteStream) -> Result<Option<Duration>, RenderError> {
-    let reader = Reader { source, rest: Bytes::new() };
-    let said = match container {
-        Container::Mp4 | Container::QuickTime => movie(reader).await,
-        Container::Matroska | Container::WebM => segment(reader).await,
-    };
-    match said {
-        Ok(duration) => Ok(Some(duration).filter(|duration| !duration.is_zero())),
-        Err(Some(error)) => Err(RenderError::Source(error)),
-        Err(None) => Ok(None),
+/// What a source says of all of it, in what there is of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Said {
+    pub(super) duration: Option<Duration>,
+    /// Whether it has sound and nothing to see.
+    pub(super) is_sound: bool,
+}
+
+pub(super) async fn read(container: Container, source: ByteStream) -> Result<Said, RenderError> {
+    match container {
+        Container::Mp4 | Container::QuickTime => movie(source).await.map_err(RenderError::Source),
+        Container::Matroska | Container::WebM => {
+            let mut said = Said::default();
+            match segment(Reader { source, rest: Bytes::new() }, &mut said).await {
+                Ok(()) | Err(None) => Ok(said),
+                Err(Some(error)) => Err(RenderError::Source(error)),
+            }
+        }
     }
 }
 
 /// The error of the source; or none, where it ends or says nothing that makes sense.
 type Result<T, E = Option<StreamError>> = std::result::Result<T, E>;
 
-/// ISO 14496-12, 4.2 and 8.2: the box `mvhd` in `moov`, wherever that is.
-async fn movie(mut source: Reader) -> Result<Duration> {
-    loop {
-        let short = u64::from(u32::from_be_bytes(source.take().await?));
-        let name = source.take::<4>().await?;
-        let body = match short {
-            // Up to the end of the file.
-            0 => Some(u64::MAX),
-            1 => u64::from_be_bytes(source.take().await?).checked_sub(16),
-            short => short.checked_sub(8),
-        };
-        match &name {
-            b"moov" => {}
-            b"mvhd" => break,
+async fn movie(mut source: ByteStream) -> Result<Said, StreamError> {
+    let mut movie = Movie::default();
+    while !movie.is_over()
+        && let Some(chunk) = source.next().await
+    {
+        match chunk {
+            Ok(chunk) => movie.feed(&chunk),
+            Err(StreamError::TooLarge { .. }) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Said { duration: movie.duration(), is_sound: movie.is_sound() })
+}
+
+/// RFC 9559, 5.1: `Info` and `Tracks` in the `Segment`, which come before what is in the tracks.
+async fn segment(mut source: Reader, said: &mut Said) -> Result<()> {
+    const SEGMENT: u64 = 0x1853_8067;
+    const INFO: u64 = 0x1549_A966;
+    const TRACKS: u64 = 0x1654_AE6B;
+    const CLUSTER: u64 = 0x1F43_B675;
+    let mut missing = 2;
+    while missing > 0 {
+        let Element { id, body, .. } = source.element().await?;
+        match id {
+            SEGMENT => {}
+            CLUSTER => break,
+            INFO => {
+                said.duration = info(&mut source, body.ok_or(None)?).await?;
+                missing -= 1;
+            }
+            TRACKS => {
+                said.is_sound = tracks(&mut source, body.ok_or(None)?).await?;
+                missing -= 1;
+            }
             _ => source.skip(body.ok_or(None)?).await?,
         }
     }
-    let [version, _, _, _] = source.take().await?;
-    let (rate, ticks) = if version == 0 {
-        source.skip(8).await?;
-        let rate = u32::from_be_bytes(source.take().await?);
-        (rate, known(u64::from(u32::from_be_bytes(source.take().await?)), u32::MAX.into()))
-    } else {
-        source.skip(16).await?;
-        let rate = u32::from_be_bytes(source.take().await?);
-        (rate, known(u64::from_be_bytes(source.take().await?), u64::MAX))
-    };
-    let nanos = (u128::from(ticks?) * 1_000_000_000).checked_div(rate.into()).ok_or(None)?;
-    u64::try_from(nanos).map(Duration::from_nanos).map_err(|_| None)
+    Ok(())
 }
 
-fn known(ticks: u64, unknown: u64) -> Result<u64> {
-    if ticks == unknown { Err(None) } else { Ok(ticks) }
-}
-
-/// RFC 9559, 5.1: `Duration` in `Info` in the `Segment`, counted in its `TimestampScale`.
-async fn segment(mut source: Reader) -> Result<Duration> {
-    const SEGMENT: u64 = 0x1853_8067;
-    const INFO: u64 = 0x1549_A966;
+/// 5.1.2: `Duration`, counted in `TimestampScale`.
+async fn info(source: &mut Reader, mut left: u64) -> Result<Option<Duration>> {
     const TIMESTAMP_SCALE: u64 = 0x002A_D7B1;
     const DURATION: u64 = 0x4489;
-    let mut left = loop {
-        match source.element().await? {
-            Element { id: SEGMENT, .. } => {}
-            Element { id: INFO, body: Some(body), .. } => break body,
-            other => source.skip(other.body.ok_or(None)?).await?,
-        }
-    };
     let (mut nanos, mut ticks) = (1_000_000, None);
     while left > 0 {
         let Element { id, head, body } = source.element().await?;
@@ -88,12 +92,37 @@ async fn segment(mut source: Reader) -> Result<Duration> {
             _ => source.skip(body).await?,
         }
     }
+    let Some(ticks) = ticks else { return Ok(None) };
     #[expect(
         clippy::cast_precision_loss,
         reason = "it is usually a million, and the ticks are a float as well"
     )]
-    let seconds = ticks.ok_or(None)? * nanos as f64 / 1e9;
-    Duration::try_from_secs_f64(seconds).map_err(|_| None)
+    let seconds = ticks * nanos as f64 / 1e9;
+    Ok(Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero()))
+}
+
+/// 5.1.4: whether there is sound and nothing else, by `TrackType` in each `TrackEntry`.
+async fn tracks(source: &mut Reader, mut left: u64) -> Result<bool> {
+    const TRACK_ENTRY: u64 = 0xAE;
+    const TRACK_TYPE: u64 = 0x83;
+    const SOUND: u64 = 2;
+    let (mut sound, mut others) = (false, false);
+    while left > 0 {
+        let Element { id, head, body } = source.element().await?;
+        let body = body.ok_or(None)?;
+        // What is in an entry is counted there.
+        let passed = if id == TRACK_ENTRY { 0 } else { body };
+        left = left.checked_sub(head).and_then(|left| left.checked_sub(passed)).ok_or(None)?;
+        match (id, body) {
+            (TRACK_ENTRY, _) => {}
+            (TRACK_TYPE, 1..=8) => match source.number(0, body).await? {
+                SOUND => sound = true,
+                _ => others = true,
+            },
+            _ => source.skip(body).await?,
+        }
+    }
+    Ok(sound && !others)
 }
 
 /// RFC 8794, 4 to 6: what comes in front of the body of an element.
@@ -183,54 +212,12 @@ mod tests {
 
     use super::*;
 
-    async fn duration_of(container: Container, source: &[u8]) -> Option<Duration> {
+    async fn said(container: Container, source: &[u8]) -> Said {
         let bytes = source.iter().map(|byte| Ok(Bytes::copy_from_slice(&[*byte]))).collect::<Vec<_>>();
         let in_pieces = read(container, ByteStream::new(stream::iter(bytes))).await.unwrap();
         let whole = read(container, Bytes::copy_from_slice(source).into()).await.unwrap();
         assert_eq!(in_pieces, whole);
         whole
-    }
-
-    fn atom(name: [u8; 4], body: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(body.len() + 8).unwrap();
-        [&length.to_be_bytes()[..], &name, body].concat()
-    }
-
-    fn mp4(version: u8, rate: u32, ticks: &[u8]) -> Vec<u8> {
-        let times = if version == 0 { 8 } else { 16 };
-        let header =
-            [&[version, 0, 0, 0][..], &vec![7; times], &rate.to_be_bytes(), ticks, &[0; 80]].concat();
-        let long = [b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x15", &[9; 5][..]].concat();
-        [
-            atom(*b"ftyp", b"isom"),
-            long,
-            atom(*b"moov", &[atom(*b"free", b"x"), atom(*b"mvhd", &header)].concat()),
-        ]
-        .concat()
-    }
-
-    #[tokio::test]
-    async fn an_mp4_says_it_in_its_header_wherever_that_is() {
-        let short = mp4(0, 600, &900_u32.to_be_bytes());
-        assert_eq!(duration_of(Container::Mp4, &short).await, Some(Duration::from_millis(1500)));
-        let long = mp4(1, 1_000_000, &2_500_000_u64.to_be_bytes());
-        assert_eq!(duration_of(Container::QuickTime, &long).await, Some(Duration::from_millis(2500)));
-    }
-
-    #[tokio::test]
-    async fn an_mp4_that_does_not_know_says_nothing() {
-        for source in [
-            mp4(0, 600, &u32::MAX.to_be_bytes()),
-            mp4(0, 600, &0_u32.to_be_bytes()),
-            mp4(0, 0, &9_u32.to_be_bytes()),
-            mp4(1, 1, &u64::MAX.to_be_bytes()),
-            mp4(1, 1, &(u64::MAX - 1).to_be_bytes()),
-            atom(*b"ftyp", b"isom"),
-            b"\0\0\0\0mdat and so on".to_vec(),
-            b"\0\0\0\x02free".to_vec(),
-        ] {
-            assert_eq!(duration_of(Container::Mp4, &source).await, None, "{}", source.escape_ascii());
-        }
     }
 
     /// An element whose length takes two bytes.
@@ -250,12 +237,12 @@ mod tests {
         let ticks = element(b"\x44\x89", &1500_f64.to_be_bytes());
         let scale = element(b"\x2A\xD7\xB1", &[0x0F, 0x42, 0x40]);
         for info in [vec![ticks.clone()], vec![ticks.clone(), scale]] {
-            let said = duration_of(Container::WebM, &webm(&info)).await;
+            let said = said(Container::WebM, &webm(&info)).await.duration;
             assert_eq!(said, Some(Duration::from_millis(1500)));
         }
         let tenths = element(b"\x2A\xD7\xB1", &100_000_000_u32.to_be_bytes());
         let ticks = element(b"\x44\x89", &15_f32.to_be_bytes());
-        let said = duration_of(Container::Matroska, &webm(&[tenths, ticks])).await;
+        let said = said(Container::Matroska, &webm(&[tenths, ticks])).await.duration;
         assert_eq!(said, Some(Duration::from_millis(1500)));
     }
 
@@ -271,8 +258,35 @@ mod tests {
             webm(&[b"\x44\x89\x88".to_vec()]),
             b"\0\0\0".to_vec(),
         ] {
-            assert_eq!(duration_of(Container::WebM, &source).await, None, "{}", source.escape_ascii());
+            assert_eq!(said(Container::WebM, &source).await.duration, None, "{}", source.escape_ascii());
         }
+    }
+
+    #[tokio::test]
+    async fn matroska_with_tracks_of_nothing_but_sound_is_sound() {
+        let with = async |types: &[u8]| {
+            let entry = |kind: &u8| {
+                element(b"\xAE", &[element(b"\xD7", b"\x01"), element(b"\x83", &[*kind])].concat())
+            };
+            let tracks = types.iter().map(entry).collect::<Vec<_>>().concat();
+            let source =
+                [webm(&[element(b"\x44\x89", &9_f32.to_be_bytes())]), element(b"\x16\x54\xAE\x6B", &tracks)];
+            said(Container::WebM, &source.concat()).await.is_sound
+        };
+        assert!(with(&[2]).await && with(&[2, 2]).await);
+        for types in [&[1][..], &[1, 2], &[2, 1], &[17], &[]] {
+            assert!(!with(types).await, "{types:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn tracks_that_broke_off_are_not_known_to_be_sound() {
+        let entry = element(b"\xAE", &element(b"\x83", b"\x02"));
+        let whole = [webm(&[]), element(b"\x16\x54\xAE\x6B", &entry.repeat(2))].concat();
+        for len in 0..whole.len() {
+            assert!(!said(Container::WebM, &whole[..len]).await.is_sound, "{len}");
+        }
+        assert!(said(Container::WebM, &whole).await.is_sound);
     }
 
     #[tokio::test]
@@ -283,6 +297,9 @@ mod tests {
         };
         let broken = read(StreamError::Storage("gone".into())).await;
         assert!(matches!(broken, Err(RenderError::Source(StreamError::Storage(_)))), "{broken:?}");
-        assert!(matches!(read(StreamError::TooLarge { limit: 8 }).await, Ok(None)));
+        assert!(matches!(
+            read(StreamError::TooLarge { limit: 8 }).await,
+            Ok(Said { duration: None, is_sound: false })
+        ));
     }
 }

@@ -7,7 +7,8 @@ use std::{
     time::Duration,
 };
 
-use futures_util::StreamExt as _;
+use bytes::BytesMut;
+use futures_util::{StreamExt as _, stream};
 use tempfile::TempDir;
 use tokio::{
     fs::File,
@@ -76,8 +77,13 @@ fn sweep(place: &Path) -> io::Result<()> {
 pub(super) struct Scratch(TempDir);
 
 impl Scratch {
-    /// Writes `source`, of at most `limit` bytes, into a directory of its own.
-    pub(super) async fn fill(place: &Place, source: ByteStream, limit: u64) -> Result<Self, RenderError> {
+    /// Writes `source`, of at most `limit` bytes, into a directory of its own. Shows it to `look` meanwhile.
+    pub(super) async fn fill(
+        place: &Place,
+        source: ByteStream,
+        limit: u64,
+        mut look: impl FnMut(&[u8]),
+    ) -> Result<Self, RenderError> {
         let directory = place.directory.clone();
         let first = !place.swept.swap(true, Ordering::Relaxed);
         let make = move || Place::make(directory.as_deref(), first);
@@ -90,6 +96,7 @@ impl Scratch {
                 StreamError::TooLarge { limit } => RenderError::TooManyBytes { limit },
                 error => RenderError::Source(error),
             })?;
+            look(&chunk);
             file.write_all(&chunk).await.map_err(RenderError::Worker)?;
         }
         file.flush().await.map_err(RenderError::Worker)?;
@@ -103,6 +110,18 @@ impl Scratch {
     /// The beginning of the source.
     pub(super) async fn head(&self) -> Result<Vec<u8>, RenderError> {
         self.read(SOURCE, HEAD_BYTES).await.map_err(RenderError::Worker)
+    }
+
+    /// The source, for as long as the directory is there.
+    pub(super) async fn source(&self) -> Result<ByteStream, RenderError> {
+        const CHUNK_BYTES: usize = 256 * 1024;
+        let file = File::open(self.path().join(SOURCE)).await.map_err(RenderError::Worker)?;
+        let chunks = stream::try_unfold(file, async |mut file| {
+            let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
+            let read = file.read_buf(&mut chunk).await.map_err(|error| StreamError::Storage(error.into()))?;
+            Ok((read > 0).then(|| (chunk.freeze(), file)))
+        });
+        Ok(ByteStream::new(chunks))
     }
 
     /// At most `most` bytes of a file.

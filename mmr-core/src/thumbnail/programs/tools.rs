@@ -10,13 +10,13 @@ use std::{
 /// Where the programs are. What is `None` is not used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tools {
-    /// `ffmpeg`, version 4.4 or newer, for videos.
+    /// `ffmpeg`, version 4.4 or newer, for videos and Opus.
     pub ffmpeg: Option<PathBuf>,
     /// `heif-dec` or `heif-convert` of libheif, for HEIC.
     pub heif: Option<PathBuf>,
 }
 
-pub(super) const NO_FFMPEG: &str = "videos need ffmpeg, which was not found (Debian package ffmpeg)";
+pub(super) const NO_FFMPEG: &str = "videos and Opus need ffmpeg, which was not found (Debian package ffmpeg)";
 pub(super) const NO_HEIF: &str =
     "HEIC needs heif-dec or heif-convert, which were not found (Debian package libheif-examples)";
 
@@ -39,7 +39,10 @@ impl Tools {
             };
             line
         };
-        [line("videos", self.ffmpeg.as_deref(), NO_FFMPEG), line("HEIC", self.heif.as_deref(), NO_HEIF)]
+        [
+            line("videos and Opus", self.ffmpeg.as_deref(), NO_FFMPEG),
+            line("HEIC", self.heif.as_deref(), NO_HEIF),
+        ]
     }
 }
 

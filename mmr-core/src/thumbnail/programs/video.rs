@@ -12,9 +12,9 @@ use tokio::{
 };
 
 use super::{
+    ffmpeg::Input,
     kinds::Container,
     process::{Order, Starter},
-    scratch::SOURCE,
 };
 use crate::{thumbnail::RenderError, types::Size};
 
@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_secs(4);
 /// High, as it will be encoded again.
 const JPEG_QUALITY: u8 = 95;
 
-/// A decoder that is not needed for what browsers and telephones record is one that cannot be attacked.
+/// Those that are needed for what browsers and telephones record.
 const DECODERS: &str =
     "h264,hevc,vp8,vp9,av1,libdav1d,libaom-av1,libvpx,libvpx-vp9,mpeg4,mpeg2video,h263,mjpeg,prores,theora";
 
@@ -67,24 +67,8 @@ pub(super) async fn frame(
 }
 
 fn arguments(container: Container, max_pixels: u64) -> Vec<String> {
-    let format = match container {
-        Container::Mp4 | Container::QuickTime => "mov",
-        Container::Matroska | Container::WebM => "matroska",
-    };
-    let max_pixels = max_pixels.min(i32::MAX as u64).to_string();
-    let max_alloc = (MEMORY_BYTES / 2).to_string();
-    let input = format!("file:{SOURCE}");
-    let general = ["-hide_banner", "-nostdin", "-nostats", "-loglevel", "error", "-max_alloc", &max_alloc];
-    let input = [
-        ["-filter_threads", "1"],
-        // Not what the content looks like: a list of other files to open, for instance.
-        ["-f", format],
-        ["-protocol_whitelist", "file,pipe"],
-        ["-codec_whitelist", DECODERS],
-        ["-max_pixels", &max_pixels],
-        ["-threads", "1"],
-        ["-i", &input],
-    ];
+    let input =
+        Input { format: container.format(), decoders: DECODERS, memory_bytes: MEMORY_BYTES, max_pixels };
     // The first stream of video that is not the picture of a cover.
     let output = [
         ["-map", "0:V:0"],
@@ -96,8 +80,7 @@ fn arguments(container: Container, max_pixels: u64) -> Vec<String> {
         ["-pix_fmt", "rgb24"],
         ["-f", "image2pipe"],
     ];
-    let arguments = general.iter().chain(input.as_flattened()).chain(output.as_flattened());
-    arguments.chain(&["pipe:1"]).map(|argument| (*argument).to_owned()).collect()
+    input.into(&[output.as_flattened(), &["pipe:1"]].concat())
 }
 
 async fn best_frame(mut output: impl AsyncBufRead + Unpin) -> io::Result<Option<Frame>> {

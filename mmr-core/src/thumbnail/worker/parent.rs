@@ -166,14 +166,18 @@ impl Workers {
 
     async fn serve(&self, order: RenderOrder) -> Result<Planned, RenderError> {
         let RenderOrder { source, expected_bytes, specs, policy, held } = order;
+        let limit = self.0.setup.memory_bytes;
+        if expected_bytes > limit {
+            return Err(RenderError::TooManyBytes { limit });
+        }
         let mut worker = self.take(&Order::new(&specs, &policy, expected_bytes)).await?;
         let answer = async {
-            if let Err(broken) = worker.feed(source, policy.max_source_bytes).await? {
-                return Ok(Err(broken));
+            match worker.feed(source, policy.max_source_bytes).await? {
+                Ok(bytes) => Ok(Ok((bytes, worker.answer().await?))),
+                Err(broken) => Ok(Err(broken)),
             }
-            worker.answer().await.map(Ok)
         };
-        let answer = match answer.await {
+        let (source_bytes, answer) = match answer.await {
             Ok(Ok(answer)) => answer,
             Ok(Err(broken)) => {
                 self.put_back(worker);
@@ -184,8 +188,9 @@ impl Workers {
         match answer {
             Answer::Planned { pixels, required_bytes, at_worst_bytes } => {
                 let this = self.clone();
-                let cost = Cost { pixels, required_bytes, at_worst_bytes };
                 let memory_bytes = required_bytes.saturating_add(at_worst_bytes);
+                let required_bytes = required_bytes.saturating_add(source_bytes);
+                let cost = Cost { pixels, required_bytes, at_worst_bytes };
                 let run = Box::new(move |memory| -> Running {
                     Box::pin(this.finish(worker, memory_bytes, held.and(memory)))
                 });
@@ -342,12 +347,16 @@ impl Worker {
         if read < len as usize { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(frame) }
     }
 
-    /// Passes the source on. The inner error is the source's.
-    async fn feed(&mut self, source: ByteStream, limit: u64) -> io::Result<Result<(), RenderError>> {
+    /// Passes the source on, and answers how many bytes that were. The inner error is the source's.
+    async fn feed(&mut self, source: ByteStream, limit: u64) -> io::Result<Result<u64, RenderError>> {
         let mut source = source.limited(limit);
+        let mut bytes = 0;
         while let Some(chunk) = source.next().await {
             match chunk {
-                Ok(chunk) => self.chunk(&chunk).await?,
+                Ok(chunk) => {
+                    bytes += chunk.len() as u64;
+                    self.chunk(&chunk).await?;
+                }
                 Err(error) => {
                     self.input.write_u32_le(BROKEN_OFF).await?;
                     self.busy = false;
@@ -358,7 +367,7 @@ impl Worker {
                 }
             }
         }
-        self.input.write_u32_le(0).await.map(Ok)
+        self.input.write_u32_le(0).await.map(|()| Ok(bytes))
     }
 
     async fn chunk(&mut self, chunk: &Bytes) -> io::Result<()> {

@@ -1,5 +1,7 @@
 //! Telling audio formats by their bytes.
 
+use crate::thumbnail::movie::Movie;
+
 /// A container of sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -17,8 +19,9 @@ impl Kind {
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'A', b'V', b'E', ..] => {
                 has_few_channels(source).then_some(Self::Wav)
             }
-            // Other brands are of videos, and of pictures.
             [_, _, _, _, b'f', b't', b'y', b'p', b'M', b'4', b'A' | b'B', b' ', ..] => Some(Self::Mp4),
+            // Other brands are of pictures, and of movies that may be nothing but sound.
+            [_, _, _, _, b'f', b't', b'y', b'p', ..] => Movie::of(source).is_sound().then_some(Self::Mp4),
             [b'O', b'g', b'g', b'S', ..] => is_audio_page(source).then_some(Self::Ogg),
             // The version, and a length that says it with seven bits of each byte.
             [b'I', b'D', b'3', 2..=4, _, _, 0..0x80, 0..0x80, 0..0x80, 0..0x80, ..] => Some(Self::Mp3),

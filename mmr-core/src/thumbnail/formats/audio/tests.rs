@@ -50,6 +50,13 @@ fn every_format_is_quiet_first_and_loud_later() {
 }
 
 #[test]
+fn a_movie_of_nothing_but_sound_looks_as_the_same_sound_does() {
+    let source = images::aac_of_telephone();
+    assert_eq!(Kind::of(&source), Some(Kind::Mp4));
+    assert_eq!(shown(&source).unwrap(), shown(&images::aac()).unwrap());
+}
+
+#[test]
 fn bars_have_the_height_of_their_loudness() {
     let picture = shown(&images::wav(8000)).unwrap();
     // 90 % of the height is the loudest, a tenth of that the other half; rows at the ends are covered in part.
