@@ -7,7 +7,6 @@
 pub(super) mod avif;
 mod encode;
 mod jpeg;
-mod planes;
 mod webp;
 
 pub(super) use self::{avif::Avif, encode::Native, jpeg::Jpeg, webp::WebP};

@@ -1,12 +1,11 @@
-//! JPEG sources, scaled while they are decoded.
+//! JPEG sources that are not [ordinary](still::Jpeg), most of all progressive ones: scaled while they are decoded.
 
 use bytes::Bytes;
 use turbojpeg::{
     Colorspace, DecompressHeader, Decompressor, Image, PixelFormat, ScalingFactor, Subsamp, YuvImage,
 };
 
-use super::super::still::{self, Format, Header, Layout, Pixels, Source};
-use super::planes::{Plane, Planes};
+use super::super::still::{self, Format, Header, Layout, Pixels, Plane, Planes, Source};
 use crate::thumbnail::render::{RenderError, RenderTask};
 use crate::types::Size;
 
@@ -33,12 +32,10 @@ impl Format for Jpeg {
     }
 
     fn open(&self, task: &RenderTask) -> Result<Header, RenderError> {
-        let header = still::Jpeg.open(task)?;
-        let (source, size, safely) = (task.source.clone(), header.size, header.decode);
-        let decode = move |needed| decode(&source, size, needed).map_or_else(|_| safely(needed), Ok);
+        let header = still::open_jpeg(task, decode)?;
         let [width, height] = [header.size.width, header.size.height].map(u64::from);
         let decode_bytes = header.decode_bytes + width * BYTES_PER_COLUMN + height * BYTES_PER_ROW;
-        Ok(Header { decode: Box::new(decode), decode_bytes, ..header })
+        Ok(Header { decode_bytes, ..header })
     }
 }
 

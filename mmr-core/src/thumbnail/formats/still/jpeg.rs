@@ -1,11 +1,21 @@
-//! JPEG sources.
+//! JPEG sources, scaled while they are decoded where they are ordinary ones.
 
-use image::ImageDecoder;
+mod bits;
+mod headers;
+mod huffman;
+mod planes;
+mod scaled;
+mod scan;
+mod transform;
+
+use bytes::Bytes;
 use image::codecs::jpeg::JpegDecoder;
 use image::metadata::Orientation;
+use image::{ColorType, ImageDecoder};
 
+pub(in crate::thumbnail::formats) use self::planes::{Plane, Planes};
 use super::source::SourceReader;
-use super::{Format, Header, into_render_error, steps};
+use super::{Format, Header, Source, into_render_error, steps};
 use crate::thumbnail::render::{RenderError, RenderTask};
 use crate::types::Size;
 
@@ -18,18 +28,38 @@ impl Format for Jpeg {
     }
 
     fn open(&self, task: &RenderTask) -> Result<Header, RenderError> {
-        open(task)
+        open_with(task, |_, _, _| Err(RenderError::decode("there is no other decoder")))
     }
 }
 
-fn open(task: &RenderTask) -> Result<Header, RenderError> {
+/// Decodes a source of that size, at one that has as many pixels as are needed.
+pub(in crate::thumbnail::formats) type Decoder = fn(&Bytes, Size, Size) -> Result<Box<dyn Source>, RenderError>;
+
+/// Reads the header. Pictures that are not ordinary are first given to `instead`, then to a decoder that takes more time,
+/// and more kinds of them.
+pub(in crate::thumbnail::formats) fn open_with(
+    task: &RenderTask,
+    instead: Decoder,
+) -> Result<Header, RenderError> {
     let mut decoder = JpegDecoder::new(SourceReader::new(task)).map_err(into_render_error)?;
     let (width, height) = decoder.dimensions();
     let size = Size::new(width, height);
     // Damaged metadata is no reason to refuse a picture.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let icc = decoder.icc_profile().ok().flatten();
-    let decode_bytes = decoder.total_bytes() + working_bytes(&task.source, size);
+    let grey = decoder.color_type() == ColorType::L8;
+    let decode_bytes = (decoder.total_bytes() + working_bytes(&task.source, size)).max(scaled::bytes(size, grey));
+    let (source, cancelled) = (task.source.clone(), task.cancelled.clone());
+    let decode = move |needed| {
+        let scaled = scaled::decode(&source, size, grey, needed, &|| cancelled.get());
+        if let Ok(planes) = scaled {
+            return Ok(Box::new(planes) as Box<dyn Source>);
+        }
+        if cancelled.get() {
+            return Err(RenderError::Deadline);
+        }
+        instead(&source, size, needed).or_else(|_| steps::decode(decoder))
+    };
     Ok(Header {
         content_type: "image/jpeg",
         size,
@@ -41,7 +71,7 @@ fn open(task: &RenderTask) -> Result<Header, RenderError> {
         jpeg_if_opaque: true,
         decode_bytes,
         at_worst_bytes: 0,
-        decode: Box::new(move |_| steps::decode(decoder)),
+        decode: Box::new(decode),
     })
 }
 
