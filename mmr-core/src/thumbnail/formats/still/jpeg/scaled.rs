@@ -25,7 +25,8 @@ pub(super) fn decode(
     at_scale(&headers, eighths(size, needed), cancelled)
 }
 
-fn at_scale(headers: &Headers<'_>, eighths: u32, cancelled: &dyn Fn() -> bool) -> Result<Planes, Refused> {
+/// Decodes all, at one of the scales that there are.
+pub(super) fn at_scale(headers: &Headers<'_>, eighths: u32, cancelled: &dyn Fn() -> bool) -> Result<Planes, Refused> {
     let decode = match eighths {
         1 => scan::decode::<One>,
         2 => scan::decode::<Two>,
@@ -43,12 +44,12 @@ fn at_scale(headers: &Headers<'_>, eighths: u32, cancelled: &dyn Fn() -> bool) -
 }
 
 /// The size of a picture with so many pixels for each eight, as all decoders round it.
-fn scaled(Size { width, height }: Size, eighths: u32) -> Size {
+pub(super) fn scaled(Size { width, height }: Size, eighths: u32) -> Size {
     Size::new((width * eighths).div_ceil(8), (height * eighths).div_ceil(8))
 }
 
 /// The smallest scale with enough pixels.
-fn eighths(full: Size, needed: Size) -> u32 {
+pub(super) fn eighths(full: Size, needed: Size) -> u32 {
     let wanted = Size::new(needed.width.saturating_mul(MARGIN), needed.height.saturating_mul(MARGIN));
     [1, 2, 3, 4, 6].into_iter().find(|&eighths| scaled(full, eighths).contains(wanted)).unwrap_or(8)
 }
