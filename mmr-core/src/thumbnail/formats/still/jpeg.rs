@@ -76,5 +76,12 @@ pub(in crate::thumbnail::formats) fn open_with(
     })
 }
 
+/// Whether a picture of at most so many pixels is decoded at each of the scales; none of larger ones. For fuzzing.
+pub(in crate::thumbnail::formats) fn decoded_at_each_scale(source: &[u8], max_pixels: u64) -> Option<[bool; 6]> {
+    let headers = headers::Headers::read(source).ok().filter(|headers| headers.size.area() <= max_pixels)?;
+    Some(scaled::SCALES.map(|eighths| scaled::at_scale(&headers, eighths, &|| false).is_ok()))
+}
+
+
 #[cfg(test)]
 mod tests;

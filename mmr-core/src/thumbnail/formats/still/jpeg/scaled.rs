@@ -10,6 +10,9 @@ use crate::types::Size;
 /// frequencies off sharply; with twice the pixels nothing of it is left after Lanczos.
 const MARGIN: u32 = 2;
 
+/// How many pixels there are for each eight, in both directions. Others would save little.
+pub(super) const SCALES: [u32; 6] = [1, 2, 3, 4, 6, 8];
+
 /// Decodes a picture that is known to have that size, until `cancelled`.
 pub(super) fn decode(
     source: &[u8],
@@ -25,7 +28,7 @@ pub(super) fn decode(
     at_scale(&headers, eighths(size, needed), cancelled)
 }
 
-/// Decodes all, at one of the scales that there are.
+/// Decodes all, at one of the [`SCALES`].
 pub(super) fn at_scale(headers: &Headers<'_>, eighths: u32, cancelled: &dyn Fn() -> bool) -> Result<Planes, Refused> {
     let decode = match eighths {
         1 => scan::decode::<One>,
@@ -51,7 +54,7 @@ pub(super) fn scaled(Size { width, height }: Size, eighths: u32) -> Size {
 /// The smallest scale with enough pixels.
 pub(super) fn eighths(full: Size, needed: Size) -> u32 {
     let wanted = Size::new(needed.width.saturating_mul(MARGIN), needed.height.saturating_mul(MARGIN));
-    [1, 2, 3, 4, 6].into_iter().find(|&eighths| scaled(full, eighths).contains(wanted)).unwrap_or(8)
+    SCALES.into_iter().find(|&eighths| scaled(full, eighths).contains(wanted)).unwrap_or(8)
 }
 
 /// What decoding takes at most.

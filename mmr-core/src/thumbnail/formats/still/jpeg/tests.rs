@@ -3,14 +3,13 @@ use proptest::prelude::*;
 
 use super::super::Pixels;
 use super::headers::{Headers, Refused};
-use super::scaled::{self, at_scale};
+use super::scaled::{self, SCALES, at_scale};
 use super::*;
 use crate::testing::images;
 use crate::thumbnail::formats::tests::checks::task;
 use crate::thumbnail::render::Cancelled;
 
 const SIZES: [(u32, u32); 8] = [(1, 1), (7, 9), (8, 8), (16, 17), (17, 33), (64, 48), (129, 95), (801, 599)];
-const SCALES: [u32; 6] = [1, 2, 3, 4, 6, 8];
 
 /// All that has luma, and its samplings.
 fn ordinary(width: u32, height: u32) -> Vec<Bytes> {
@@ -200,8 +199,8 @@ fn what_is_decoded_was_booked() {
 /// All scales read the same bits, each in its way.
 #[track_caller]
 fn assert_scales_agree(source: &[u8]) {
-    let decoded = SCALES.map(|eighths| at(eighths, source).is_ok());
-    assert!(decoded.windows(2).all(|pair| pair[0] == pair[1]), "{decoded:?}");
+    let decoded = [1, 3, 8].map(|eighths| at(eighths, source).is_ok());
+    assert!(decoded == [decoded[0]; 3], "{decoded:?}");
 }
 
 #[test]
@@ -213,7 +212,7 @@ fn turned_bits_are_harmless() {
     };
     let sources = [ordinary(33, 25), vec![images::restarting_jpeg(40, 40, 2)]].concat();
     for source in sources {
-        for _ in 0..1000 {
+        for _ in 0..400 {
             let mut bytes = source.to_vec();
             for _ in 0..=next(3) {
                 bytes[next(source.len())] ^= 1 << next(8);
