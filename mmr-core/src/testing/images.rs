@@ -15,9 +15,9 @@ pub mod golden;
 pub mod hostile;
 mod jxl;
 mod kinds;
+mod ordinary;
 mod png;
 mod scans;
-mod ordinary;
 mod subsampled;
 
 use bytes::Bytes;

@@ -14,7 +14,11 @@ fn waves(width: u32, height: u32) -> Vec<u8> {
     })
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "floats become the nearest that there is")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "floats become the nearest that there is"
+)]
 fn level(value: f64) -> u8 {
     value.round() as u8
 }
@@ -39,14 +43,17 @@ pub fn wavy_grey_jpeg(width: u32, height: u32) -> Bytes {
 /// A JPEG of soft waves, 4:2:0, that restarts after so many units of 16 by 16 pixels; never after none.
 #[must_use]
 pub fn restarting_jpeg(width: u32, height: u32, interval: u16) -> Bytes {
-    encode_jpeg(&waves(width, height), width, height, ColorType::Rgb, |jpeg| jpeg.set_restart_interval(interval))
+    encode_jpeg(&waves(width, height), width, height, ColorType::Rgb, |jpeg| {
+        jpeg.set_restart_interval(interval)
+    })
 }
 
 /// JPEGs that only few programs write, with what is unusual about them.
 #[must_use]
 pub fn unusual_jpegs(width: u32, height: u32) -> Vec<(&'static str, Bytes)> {
     let pixels = waves(width, height);
-    let separate = encode_jpeg(&pixels, width, height, ColorType::Rgb, |jpeg| jpeg.set_optimized_huffman_tables(true));
+    let separate =
+        encode_jpeg(&pixels, width, height, ColorType::Rgb, |jpeg| jpeg.set_optimized_huffman_tables(true));
     let ordinary = restarting_jpeg(width, height, 2);
     let (end, whole) = (ordinary.len() - 2, ordinary.clone());
     let with = |find: &[u8], change: &dyn Fn(&mut [u8])| with_change(&ordinary, find, change);
@@ -63,7 +70,10 @@ pub fn unusual_jpegs(width: u32, height: u32) -> Vec<(&'static str, Bytes)> {
         ("a restart left out", with(&[0xFF, 0xD0], &|marker| marker[1] = 0xD1)),
         ("no end", whole.slice(..end)),
         ("more before its end", [&whole[..end], &[0, 0, 0], &whole[end..]].concat().into()),
-        ("another scan", [&whole[..end], &[0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0, 0x2B, 0xFF, 0xD9]].concat().into()),
+        (
+            "another scan",
+            [&whole[..end], &[0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0, 0x2B, 0xFF, 0xD9]].concat().into(),
+        ),
     ]
 }
 

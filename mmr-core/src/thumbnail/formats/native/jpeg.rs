@@ -163,7 +163,7 @@ mod tests {
         encoder.set_subsamp(subsampling).unwrap();
         encoder.set_optimize(optimized).unwrap();
         let (width, height, format) = (size.width as usize, size.height as usize, PixelFormat::RGB);
-        let image = Image { pixels: &pixels[..], width, pitch: 3 * width, height, format };
+        let image = Image { pixels: pixels.as_raw().as_slice(), width, pitch: 3 * width, height, format };
         encoder.compress_to_vec(image).unwrap().into()
     }
 
@@ -182,9 +182,10 @@ mod tests {
                 let source = written(size, subsampling, optimized);
                 assert_eq!(still::decoded_at_each_scale(&source, size.area()), Some([true; 6]));
                 let ours = (still::Jpeg.open(&task(source.clone())).unwrap().decode)(size).unwrap();
-                let [ours, theirs] =
-                    [ours, decode(&source, size, size).unwrap()].map(|decoded| decoded.into_pixels().unwrap());
-                let away = ours.bytes().iter().zip(theirs.bytes()).map(|(one, other)| one.abs_diff(*other)).max();
+                let [ours, theirs] = [ours, decode(&source, size, size).unwrap()]
+                    .map(|decoded| decoded.into_pixels().unwrap());
+                let away =
+                    ours.bytes().iter().zip(theirs.bytes()).map(|(one, other)| one.abs_diff(*other)).max();
                 assert!(away <= Some(3), "{subsampling:?}, {size:?}: {away:?}");
                 assert_eq!(ours.layout(), theirs.layout());
             }

@@ -34,7 +34,8 @@ impl Format for Jpeg {
 }
 
 /// Decodes a source of that size, at one that has as many pixels as are needed.
-pub(in crate::thumbnail::formats) type Decoder = fn(&Bytes, Size, Size) -> Result<Box<dyn Source>, RenderError>;
+pub(in crate::thumbnail::formats) type Decoder =
+    fn(&Bytes, Size, Size) -> Result<Box<dyn Source>, RenderError>;
 
 /// Reads the header. Pictures that are not ordinary are first given to `instead`, then to a decoder that takes more time,
 /// and more kinds of them.
@@ -49,7 +50,8 @@ pub(in crate::thumbnail::formats) fn open_with(
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let icc = decoder.icc_profile().ok().flatten();
     let grey = decoder.color_type() == ColorType::L8;
-    let decode_bytes = (decoder.total_bytes() + unscaled::working_bytes(&task.source, size)).max(scaled::bytes(size, grey));
+    let decode_bytes =
+        (decoder.total_bytes() + unscaled::working_bytes(&task.source, size)).max(scaled::bytes(size, grey));
     let (source, cancelled) = (task.source.clone(), task.cancelled.clone());
     let decode = move |needed| {
         let scaled = scaled::decode(&source, size, grey, needed, &|| cancelled.get());
@@ -77,11 +79,13 @@ pub(in crate::thumbnail::formats) fn open_with(
 }
 
 /// Whether a picture of at most so many pixels is decoded at each of the scales; none of larger ones. For fuzzing.
-pub(in crate::thumbnail::formats) fn decoded_at_each_scale(source: &[u8], max_pixels: u64) -> Option<[bool; 6]> {
+pub(in crate::thumbnail::formats) fn decoded_at_each_scale(
+    source: &[u8],
+    max_pixels: u64,
+) -> Option<[bool; 6]> {
     let headers = headers::Headers::read(source).ok().filter(|headers| headers.size.area() <= max_pixels)?;
     Some(scaled::SCALES.map(|eighths| scaled::at_scale(&headers, eighths, &|| false).is_ok()))
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -111,7 +111,9 @@ impl<'a> Headers<'a> {
 fn segment(rest: &[u8]) -> Result<(u8, &[u8], &[u8]), Refused> {
     let cut = || Refused("cut in its headers");
     let fill = rest.iter().take_while(|&&byte| byte == 0xFF).count();
-    let Some(&[marker, high, low, ref rest @ ..]) = rest.get(fill..).filter(|_| fill > 0) else { return Err(cut()) };
+    let Some(&[marker, high, low, ref rest @ ..]) = rest.get(fill..).filter(|_| fill > 0) else {
+        return Err(cut());
+    };
     let length = usize::from(u16::from_be_bytes([high, low])).checked_sub(2).ok_or_else(cut)?;
     let (segment, rest) = rest.split_at_checked(length).ok_or_else(cut)?;
     Ok((marker, segment, rest))
@@ -148,7 +150,9 @@ fn read_frame(segment: &[u8]) -> Result<(Size, Vec<Component>), Refused> {
 
 /// All components, in the order of the frame.
 fn read_scan(segment: &[u8], components: &mut [Component]) -> Result<(), Refused> {
-    let Some((&[0, 63, 0], [count, selectors @ ..])) = segment.split_last_chunk().map(|(rest, last)| (last, rest)) else {
+    let Some((&[0, 63, 0], [count, selectors @ ..])) =
+        segment.split_last_chunk().map(|(rest, last)| (last, rest))
+    else {
         return Err(Refused("scan"));
     };
     let (selectors, []) = selectors.as_chunks::<2>() else { return Err(Refused("scan")) };

@@ -35,11 +35,17 @@ impl Code {
     }
 
     /// Length and symbol of the code that 16 bits begin with.
-    fn find(&self, bits: u32) -> Option<(u32, u8)> {
+    fn find(&self, bits: u32) -> Option<(u8, u8)> {
         let bit = self.ends.iter().position(|&end| bits < end)?;
         let code = i32::try_from(bits >> (15 - bit)).ok()?;
         let index = usize::try_from(code + self.offsets[bit]).ok()?;
-        Some((u32::try_from(bit).ok()? + 1, *self.symbols.get(index)?))
+        Some((u8::try_from(bit).ok()? + 1, *self.symbols.get(index)?))
+    }
+
+    /// The same where the lowest `known` ones of these bits are all there are.
+    fn find_in(&self, bits: u32, known: u32) -> Option<(u8, u8)> {
+        let aligned = (bits << (16 - known)) & 0xFFFF;
+        self.find(aligned).filter(|&(length, _)| u32::from(length) <= known)
     }
 }
 
@@ -50,156 +56,193 @@ pub(super) const END: usize = 129;
 /// A bit that sums have beyond the last coefficient, and where there is no such code.
 pub(super) const WRONG: usize = 64;
 
-/// What the next code says.
+/// What the next bits say: of one coefficient, or of two.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
-    /// To be added to the index of a coefficient; [`END`] and [`WRONG`] are part of it.
-    pub(super) advance: usize,
-    /// Of the coefficient.
-    pub(super) value: i32,
+    /// To be added to the index of a coefficient, for that of the first; [`END`] and [`WRONG`] are part of it.
+    pub(super) first: usize,
+    /// The same for the last, which is the second where there are two.
+    pub(super) last: usize,
+    /// Of the first.
+    pub(super) value: i16,
+    /// Of the second; 0 where there is none.
+    pub(super) second: i16,
 }
 
 const VALUE_BITS: u32 = 11;
 
-/// Coefficients, one at a time.
-///
-/// An entry has in its lowest byte how many bits it takes and the two flags; then what to advance; in the upper half the
-/// value, or how many bits it has.
+/// Coefficients, one or two at a time.
 #[derive(Debug)]
 pub(super) struct Values {
-    entries: Box<[u32; 1 << VALUE_BITS]>,
+    entries: Box<[Entry; 1 << VALUE_BITS]>,
     code: Code,
 }
 
+/// See [`Step`].
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// How many bits it takes, or [`SPLIT`] and how many bits the code has, or [`LONG`].
+    taken: u8,
+    first: u8,
+    last: u8,
+    /// How many bits the first takes.
+    taken_by_first: u8,
+    /// Where it is split, how many bits the value has.
+    value: i16,
+    second: i16,
+}
+
 /// The bits of the value are still to be read.
-const SPLIT: u32 = 0x40;
+const SPLIT: u8 = 0x40;
 
 /// The code itself has more bits.
-const LONG: u32 = 0x80;
+const LONG: u8 = 0x80;
 
 impl Values {
     /// `advance` is for symbols.
-    fn new(code: &Code, advance: fn(u8) -> usize) -> Self {
-        let mut entries = Box::new([LONG; 1 << VALUE_BITS]);
+    fn new(code: &Code, advance: fn(u8) -> u8, pairs: bool) -> Self {
+        let long = Entry { taken: LONG, first: 0, last: 0, taken_by_first: 0, value: 0, second: 0 };
+        let mut entries = Box::new([long; 1 << VALUE_BITS]);
         for (bits, entry) in (0_u32..).zip(entries.iter_mut()) {
-            let Some((length, symbol)) = code.find(bits << (16 - VALUE_BITS)).filter(|(length, _)| *length <= VALUE_BITS)
-            else {
+            let Some((length, symbol)) = code.find_in(bits, VALUE_BITS) else { continue };
+            let (size, first) = (symbol & 15, advance(symbol));
+            let taken = length + size;
+            let Some(value) = value_in(bits, VALUE_BITS, taken, size) else {
+                *entry = Entry { taken: SPLIT | length, first, last: first, value: size.into(), ..long };
                 continue;
             };
-            let size = u32::from(symbol & 15);
-            let advance = u32::try_from(advance(symbol)).unwrap_or(0) << 8;
-            *entry = match VALUE_BITS.checked_sub(length + size) {
-                Some(rest) => {
-                    let value = extend((bits >> rest) & ((1 << size) - 1), size);
-                    (length + size) | advance | value.cast_unsigned() << 16
+            *entry = Entry { taken, first, last: first, taken_by_first: taken, value, second: 0 };
+            let rest = VALUE_BITS - u32::from(taken);
+            let more = pairs && usize::from(first) < END;
+            if let Some((length, symbol)) = code.find_in(bits, rest).filter(|_| more) {
+                let size = symbol & 15;
+                if let Some(second) = value_in(bits, rest, length + size, size) {
+                    (entry.taken, entry.last, entry.second) =
+                        (taken + length + size, first + advance(symbol), second);
                 }
-                None => length | SPLIT | advance | size << 16,
-            };
+            }
         }
         Self { entries, code: code.clone() }
     }
 
-    /// Differences of averages.
+    /// Differences of averages, one at a time.
     pub(super) fn of_averages(code: &Code) -> Result<Self, Refused> {
         if code.symbols.iter().any(|&size| size > 15) {
             return Err(Refused("differences of more than 15 bits"));
         }
-        Ok(Self::new(code, |_| 0))
+        Ok(Self::new(code, |_| 0, false))
     }
 
-    /// Runs of zeros and the coefficients that end them.
-    pub(super) fn of_runs(code: &Code) -> Self {
-        Self::new(code, run)
+    /// Runs of zeros and the coefficients that end them. In pairs where the second may be done for nothing.
+    pub(super) fn of_runs(code: &Code, pairs: bool) -> Self {
+        Self::new(code, run, pairs)
     }
 
-    /// Takes up to [`VALUE_BITS`] of at least 32 bits, or leaves 56.
+    /// Takes up to [`VALUE_BITS`] of at least 32 bits, or leaves 56. `index` is of the last coefficient.
     #[inline(always)]
-    pub(super) fn next(&self, bits: &mut Bits<'_>) -> Step {
+    pub(super) fn next(&self, bits: &mut Bits<'_>, index: usize) -> Step {
         let entry = self.entries[bits.peek(VALUE_BITS) as usize & ((1 << VALUE_BITS) - 1)];
-        if entry & (SPLIT | LONG) == 0 {
-            bits.consume(entry & 63);
-            return Step { advance: (entry >> 8 & 0xFF) as usize, value: entry.cast_signed() >> 16 };
+        let (first, last) = (usize::from(entry.first), usize::from(entry.last));
+        // Of a pair, the second may be of the next block.
+        if entry.taken < SPLIT && (index + last) & WRONG == 0 {
+            bits.consume(entry.taken.into());
+            return Step { first, last, value: entry.value, second: entry.second };
         }
         let step;
-        (*bits, step) = self.rarely(*bits, entry);
+        (*bits, step) = self.first(*bits, entry);
         step
     }
 
+    /// By value, as [`Bits`] has it.
     #[cold]
     #[inline(never)]
-    fn rarely<'a>(&self, mut bits: Bits<'a>, entry: u32) -> (Bits<'a>, Step) {
-        let (length, advance, size) = if entry & LONG == 0 {
-            (entry & 63, (entry >> 8 & 0xFF) as usize, entry >> 16)
+    fn first<'a>(&self, mut bits: Bits<'a>, entry: Entry) -> (Bits<'a>, Step) {
+        let (first, value);
+        if entry.taken < SPLIT {
+            bits.consume(entry.taken_by_first.into());
+            (first, value) = (usize::from(entry.first), entry.value);
         } else {
-            match self.code.find(bits.peek(16)) {
-                // Averages have no codes as long as that which are not also found here.
-                Some((length, symbol)) => (length, run(symbol), u32::from(symbol & 15)),
-                None => (16, WRONG, 0),
-            }
-        };
-        bits.consume(length);
-        let value = if size == 0 { 0 } else { extend(bits.peek(size), size) };
-        bits.consume(size);
+            let (length, advance, size) = if entry.taken < LONG {
+                (entry.taken & !SPLIT, entry.first, entry.value.unsigned_abs().into())
+            } else if let Some((length, symbol)) = self.code.find(bits.peek(16)) {
+                (length, run(symbol), u32::from(symbol & 15))
+            } else {
+                return (bits, Step { first: WRONG, last: WRONG, value: 0, second: 0 });
+            };
+            bits.consume(length.into());
+            // The buffer is not shifted by all of its bits.
+            (first, value) =
+                (usize::from(advance), if size == 0 { 0 } else { extend(bits.peek(size), size) });
+            bits.consume(size);
+        }
         bits.refill();
-        (bits, Step { advance, value })
+        (bits, Step { first, last: first, value, second: 0 })
     }
+}
+
+/// The value of `size` bits, where the lowest `known` ones of these begin with `taken` that it is the end of.
+fn value_in(bits: u32, known: u32, taken: u8, size: u8) -> Option<i16> {
+    let rest = known.checked_sub(taken.into())?;
+    Some(extend((bits >> rest) & ((1 << size) - 1), size.into()))
 }
 
 /// How far a symbol goes: its zeros and its coefficient.
-fn run(symbol: u8) -> usize {
+const fn run(symbol: u8) -> u8 {
     match symbol {
         0xF0 => 16,
         // Other runs without a coefficient are for progressive pictures; all decoders take them for the end.
-        _ if symbol & 15 == 0 => END,
-        _ => usize::from(symbol >> 4) + 1,
+        _ if symbol & 15 == 0 => END as u8,
+        _ => (symbol >> 4) + 1,
     }
 }
 
-/// The value of which these are the bits: negative ones begin with 0.
-const fn extend(bits: u32, size: u32) -> i32 {
+/// The value of which these are the bits, at most 15: negative ones begin with 0.
+fn extend(bits: u32, size: u32) -> i16 {
     let value = bits.cast_signed();
-    if size > 0 && bits >> (size - 1) == 0 { value - (1 << size) + 1 } else { value }
+    let value = if size > 0 && bits >> (size - 1) == 0 { value - (1 << size) + 1 } else { value };
+    i16::try_from(value).unwrap_or(0)
 }
 
 const SKIP_BITS: u32 = 12;
 
-/// Coefficients that nobody needs, several at a time.
-///
-/// An entry has in its lower 6 bits how many bits it takes, then what to advance.
+/// Coefficients that nobody needs, as many at a time as there are in the next bits.
 #[derive(Debug)]
 pub(super) struct Skips {
-    entries: Box<[u16; 1 << SKIP_BITS]>,
+    entries: Box<[Skip; 1 << SKIP_BITS]>,
+}
+
+/// How many bits may be consumed, and how far that leads: [`WRONG`] where it has to be seen one by one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Skip {
+    pub(super) taken: u8,
+    pub(super) advance: u8,
 }
 
 impl Skips {
     pub(super) fn new(code: &Code) -> Self {
-        let mut entries = Box::new([0; 1 << SKIP_BITS]);
+        const NONE: Skip = Skip { taken: 0, advance: WRONG as u8 };
+        let mut entries = Box::new([NONE; 1 << SKIP_BITS]);
         for (bits, entry) in (0_u32..).zip(entries.iter_mut()) {
-            let (mut taken, mut advance) = (0, 0);
-            while taken < SKIP_BITS {
-                // The bits of the last value need not be known.
-                let known = SKIP_BITS - taken;
-                let next = code.find((bits << (16 - known)) & 0xFFFF).filter(|(length, _)| *length <= known);
-                let Some((length, symbol)) = next else { break };
-                let to = advance + run(symbol);
-                if to & WRONG != 0 {
+            let mut skip = Skip { taken: 0, advance: 0 };
+            while let Some(known @ 1..) = SKIP_BITS.checked_sub(skip.taken.into()) {
+                let Some((length, symbol)) = code.find_in(bits, known) else { break };
+                let advance = skip.advance + run(symbol);
+                if usize::from(advance) & WRONG != 0 {
                     break;
                 }
-                (taken, advance) = (taken + length + u32::from(symbol & 15), to);
-                if advance >= END {
+                // The bits of the last value need not be known.
+                skip = Skip { taken: skip.taken + length + (symbol & 15), advance };
+                if usize::from(advance) >= END {
                     break;
                 }
             }
-            let advance = if taken == 0 { WRONG } else { advance };
-            *entry = u16::try_from(advance << 6).unwrap_or(0) | u16::try_from(taken).unwrap_or(0);
+            *entry = if skip.taken == 0 { NONE } else { skip };
         }
         Self { entries }
     }
 
-    /// How many bits may be consumed, and how far that leads; [`WRONG`] where it has to be seen one by one.
     #[inline(always)]
-    pub(super) fn next(&self, bits: &Bits<'_>) -> (u32, usize) {
-        let entry = self.entries[bits.peek(SKIP_BITS) as usize & ((1 << SKIP_BITS) - 1)];
-        (u32::from(entry & 63), usize::from(entry >> 6))
+    pub(super) fn next(&self, bits: &Bits<'_>) -> Skip {
+        self.entries[bits.peek(SKIP_BITS) as usize & ((1 << SKIP_BITS) - 1)]
     }
 }

@@ -29,7 +29,11 @@ pub(super) fn decode(
 }
 
 /// Decodes all, at one of the [`SCALES`].
-pub(super) fn at_scale(headers: &Headers<'_>, eighths: u32, cancelled: &dyn Fn() -> bool) -> Result<Planes, Refused> {
+pub(super) fn at_scale(
+    headers: &Headers<'_>,
+    eighths: u32,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Planes, Refused> {
     let decode = match eighths {
         1 => scan::decode::<One>,
         2 => scan::decode::<Two>,

@@ -14,9 +14,9 @@ const LAST: usize = 63;
 
 /// Where the coefficients are, in the order in which they come: 8 times the row, and the column.
 const ZIGZAG: [u8; 64] = [
-    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21,
-    28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54,
-    47, 55, 62, 63,
+    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7,
+    14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39,
+    46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
 /// All samples of a picture at a scale.
@@ -28,7 +28,10 @@ pub(super) struct Decoded {
 }
 
 /// Decodes at scale `S`, until `cancelled`.
-pub(super) fn decode<S: Scale>(headers: &Headers<'_>, cancelled: &dyn Fn() -> bool) -> Result<Decoded, Refused> {
+pub(super) fn decode<S: Scale>(
+    headers: &Headers<'_>,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Decoded, Refused> {
     let layout = Layout::new::<S>(headers);
     let channels = headers
         .components
@@ -36,8 +39,7 @@ pub(super) fn decode<S: Scale>(headers: &Headers<'_>, cancelled: &dyn Fn() -> bo
         .map(|component| Channel::<S>::new(component, &headers.tables))
         .collect::<Result<Vec<_>, _>>()?;
     let mut samples = vec![0; layout.planes.last().map_or(0, |plane| plane.bytes.end)];
-    Units { bits: Bits::new(headers.scan), layout: &layout, channels, averages: [0; 3] }
-    .read(
+    Units { bits: Bits::new(headers.scan), layout: &layout, channels, averages: [0; 3] }.read(
         &mut samples,
         headers.restart_interval,
         cancelled,
@@ -70,7 +72,8 @@ struct Place {
 impl Layout {
     fn new<S: Scale>(headers: &Headers<'_>) -> Self {
         let luma = headers.components.first().map_or((1, 1), |luma| (luma.across, luma.down));
-        let (across, down) = (headers.size.width.div_ceil(8 * luma.0), headers.size.height.div_ceil(8 * luma.1));
+        let (across, down) =
+            (headers.size.width.div_ceil(8 * luma.0), headers.size.height.div_ceil(8 * luma.1));
         let (mut planes, mut blocks) = (Vec::new(), Vec::new());
         let mut end = 0;
         for (index, component) in headers.components.iter().enumerate() {
@@ -117,6 +120,9 @@ struct Wave<S: Scale> {
 }
 
 impl<S: Scale> Channel<S> {
+    /// Adding nothing where there is no second coefficient costs more than it saves where there is much to add to.
+    const PAIRS: bool = S::SIDE < 6;
+
     fn new(component: &Component, tables: &Tables) -> Result<Self, Refused> {
         let (factors, runs) = (tables.factors(component)?, tables.runs(component)?);
         let mut last = 0;
@@ -129,28 +135,36 @@ impl<S: Scale> Channel<S> {
         });
         let average = f32::from(factors[0]) / 8.0;
         let averages = Values::of_averages(tables.averages(component)?)?;
-        Ok(Self { averages, runs: Values::of_runs(runs), skips: Skips::new(runs), average, waves: Box::new(waves), last })
+        Ok(Self {
+            averages,
+            runs: Values::of_runs(runs, Self::PAIRS),
+            skips: Skips::new(runs),
+            average,
+            waves: Box::new(waves),
+            last,
+        })
     }
 
     /// Reads a block.
     #[inline(always)]
     fn read(&self, bits: &mut Bits<'_>, average: &mut i32) -> Result<S::Sums, Refused> {
         bits.refill();
-        let step = self.averages.next(bits);
-        *average = average.wrapping_add(step.value);
-        let mut index = step.advance & WRONG;
+        let step = self.averages.next(bits, 0);
+        *average = average.wrapping_add(step.value.into());
+        let mut index = step.first & WRONG;
         let mut sums = S::flat(*average as f32 * self.average + 128.0);
         'needed: while index < self.last {
             // There is enough for two.
             for _ in 0..2 {
-                let step = self.runs.next(bits);
-                index += step.advance;
-                if index > self.last {
-                    break 'needed;
+                let step = self.runs.next(bits, index);
+                let Wave { row, values } = &self.waves[(index + step.first) & LAST];
+                S::add(&mut sums, *row, values, step.value.into());
+                index += step.last;
+                if Self::PAIRS {
+                    let Wave { row, values } = &self.waves[index & LAST];
+                    S::add(&mut sums, *row, values, step.second.into());
                 }
-                let Wave { row, values } = &self.waves[index & 63];
-                S::add(&mut sums, *row, values, step.value as f32);
-                if index == self.last {
+                if index >= self.last {
                     break 'needed;
                 }
             }
@@ -159,14 +173,14 @@ impl<S: Scale> Channel<S> {
         'skip: while index < LAST {
             bits.refill();
             for _ in 0..2 {
-                let (count, advance) = self.skips.next(bits);
-                let to = index + advance;
+                let skip = self.skips.next(bits);
+                let to = index + usize::from(skip.advance);
                 if to & WRONG == 0 {
-                    bits.consume(count);
+                    bits.consume(skip.taken.into());
                     index = to;
                 } else {
                     bits.refill();
-                    index += self.runs.next(bits).advance;
+                    index += self.runs.next(bits, index).last;
                     break;
                 }
                 if index >= LAST {

@@ -129,7 +129,11 @@ fn restarts_change_nothing() {
             let wanted = at(eighths, &whole).unwrap().samples;
             for interval in [1, 2, 3, 7, 9, 50] {
                 let source = images::restarting_jpeg(width, height, interval);
-                assert_eq!(at(eighths, &source).unwrap().samples, wanted, "{width}x{height}, every {interval}");
+                assert_eq!(
+                    at(eighths, &source).unwrap().samples,
+                    wanted,
+                    "{width}x{height}, every {interval}"
+                );
             }
         }
     }

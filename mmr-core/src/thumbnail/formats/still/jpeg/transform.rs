@@ -148,9 +148,8 @@ impl<const L: usize> Lanes<L> {
         /// From here to twice as much, floats are whole numbers, and their lowest bits are those of the number.
         const WHOLE: f32 = 8_388_608.0;
         const MIDDLE: f32 = 1.5 * WHOLE;
-        let whole: [i32; L] = from_fn(|lane| {
-            (self.0[lane] + MIDDLE).to_bits().wrapping_sub(MIDDLE.to_bits()).cast_signed()
-        });
+        let whole: [i32; L] =
+            from_fn(|lane| (self.0[lane] + MIDDLE).to_bits().wrapping_sub(MIDDLE.to_bits()).cast_signed());
         from_fn(|lane| whole[lane].clamp(0, 255) as u8)
     }
 }

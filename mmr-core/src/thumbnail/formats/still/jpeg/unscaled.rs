@@ -27,7 +27,7 @@ pub(super) fn working_bytes(source: &[u8], Size { width, height }: Size) -> u64 
 fn buffered_components(source: &[u8]) -> u64 {
     let (mut frames, mut scans) = ([false; 5], [false; 5]);
     let mut progressive = false;
-    for window in source.windows(5) {
+    for window in windows_with_markers(source) {
         // Marker, 16-bit length, then the sample precision of a frame or the component count of a scan.
         match *window {
             [marker @ 0xC0..=0xC2, 0, length @ (11 | 14 | 17 | 20), 8, _] => {
@@ -43,6 +43,23 @@ fn buffered_components(source: &[u8]) -> u64 {
     let most = frames.iter().rposition(|&seen| seen).unwrap_or(4);
     let agreed = frames == scans && frames.iter().filter(|&&seen| seen).count() == 1;
     if agreed && !progressive { 0 } else { most as u64 }
+}
+
+/// All windows of five bytes that begin with one of those markers, and some others.
+fn windows_with_markers(source: &[u8]) -> impl Iterator<Item = &[u8]> {
+    /// So many bytes are compared at once.
+    const STRIDE: usize = 64;
+    let rests = (0..source.len()).step_by(STRIDE).filter_map(|start| source.get(start..));
+    let worth_it = rests.filter(|rest| has_marker(rest.get(..=STRIDE).unwrap_or(rest)));
+    worth_it.flat_map(|rest| rest.windows(5).take(STRIDE))
+}
+
+/// Whether there may be a marker and the first byte of its length.
+fn has_marker(bytes: &[u8]) -> bool {
+    let marker = |byte: u8| (byte == 0xDA) | (byte & 0xFC == 0xC0);
+    let pairs = bytes.iter().zip(bytes.iter().skip(1));
+    // Without a way out, so that it is done for many bytes at a time.
+    pairs.fold(0, |any, (&byte, &length)| any | u8::from(marker(byte) & (length == 0))) != 0
 }
 
 #[cfg(test)]
@@ -64,6 +81,15 @@ mod tests {
             source.extend([0xDA, 0, 8, byte, 0, 0xC0, 0, 11, byte, 0, 0xC0, 0, byte, 8, 0]);
         }
         assert!(buffered_components(&source) > 0);
+    }
+
+    #[test]
+    fn a_header_is_seen_wherever_it_lies() {
+        for before in 0..200 {
+            let source = [&vec![0xC1; before][..], &[0xC2, 0, 17, 8, 0]].concat();
+            let windows: Vec<_> = windows_with_markers(&source).collect();
+            assert!(windows.contains(&&[0xC2, 0, 17, 8, 0][..]), "{before}");
+        }
     }
 
     #[test]
