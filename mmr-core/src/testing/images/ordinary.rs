@@ -44,7 +44,7 @@ pub fn wavy_grey_jpeg(width: u32, height: u32) -> Bytes {
 #[must_use]
 pub fn restarting_jpeg(width: u32, height: u32, interval: u16) -> Bytes {
     encode_jpeg(&waves(width, height), width, height, ColorType::Rgb, |jpeg| {
-        jpeg.set_restart_interval(interval)
+        jpeg.set_restart_interval(interval);
     })
 }
 
@@ -56,18 +56,18 @@ pub fn unusual_jpegs(width: u32, height: u32) -> Vec<(&'static str, Bytes)> {
         encode_jpeg(&pixels, width, height, ColorType::Rgb, |jpeg| jpeg.set_optimized_huffman_tables(true));
     let ordinary = restarting_jpeg(width, height, 2);
     let (end, whole) = (ordinary.len() - 2, ordinary.clone());
-    let with = |find: &[u8], change: &dyn Fn(&mut [u8])| with_change(&ordinary, find, change);
+    let changed = |find: &[u8], change: &dyn Fn(&mut [u8])| with_change(&ordinary, find, change);
     vec![
         ("progressive", progressive_jpeg(width, height)),
         ("CMYK", cmyk_jpeg(width, height)),
         ("YCCK", ycck_jpeg(width, height)),
         ("a scan for each component", separate),
         ("RGB by the names of its components", rgb_jpeg(width, height)),
-        ("arithmetic", with(&[0xFF, 0xC0], &|marker| marker[1] = 0xC9)),
-        ("lossless", with(&[0xFF, 0xC0], &|marker| marker[1] = 0xC3)),
-        ("12 bits", with(&[0xFF, 0xC0, 0, 17], &|frame| frame[4] = 12)),
-        ("its height at its end", with(&[0xFF, 0xC0, 0, 17], &|frame| frame[5..7].fill(0))),
-        ("a restart left out", with(&[0xFF, 0xD0], &|marker| marker[1] = 0xD1)),
+        ("arithmetic", changed(&[0xFF, 0xC0], &|marker| marker[1] = 0xC9)),
+        ("lossless", changed(&[0xFF, 0xC0], &|marker| marker[1] = 0xC3)),
+        ("12 bits", changed(&[0xFF, 0xC0, 0, 17], &|frame| frame[4] = 12)),
+        ("its height at its end", changed(&[0xFF, 0xC0, 0, 17], &|frame| frame[5..7].fill(0))),
+        ("a restart left out", changed(&[0xFF, 0xD0], &|marker| marker[1] = 0xD1)),
         ("no end", whole.slice(..end)),
         ("more before its end", [&whole[..end], &[0, 0, 0], &whole[end..]].concat().into()),
         (

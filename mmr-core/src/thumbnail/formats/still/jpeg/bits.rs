@@ -1,5 +1,7 @@
 //! The bits of a scan.
 
+#![expect(clippy::inline_always, reason = "reading coefficients keeps everything in registers")]
+
 /// Reads bits of entropy-coded data, highest first, up to the marker that ends them.
 ///
 /// Behind that there are zeros without end, which [`overrun`](Self::overrun) tells of: so no reading has to be
@@ -24,13 +26,15 @@ impl<'a> Bits<'a> {
     /// Makes sure that there are 56 bits to read.
     #[inline(always)]
     pub(super) fn refill(&mut self) {
+        /// Of the buffer that is full but for what is left of a byte.
+        const WHOLE_BYTES: u32 = 0x38;
         if let Some(next) = self.data.get(self.at..).and_then(|rest| rest.first_chunk()) {
             let next = u64::from_be_bytes(*next);
             if !has_marker_byte(next) {
                 // Bits that are there already stay as they are.
                 self.buffer |= next >> self.count;
                 self.at += ((63 - self.count) >> 3) as usize;
-                self.count |= 56;
+                self.count |= WHOLE_BYTES;
                 return;
             }
         }
@@ -66,6 +70,7 @@ impl<'a> Bits<'a> {
 
     /// The next 1 to 32 bits.
     #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "as many as were asked for")]
     pub(super) const fn peek(&self, bits: u32) -> u32 {
         (self.buffer >> (64 - bits)) as u32
     }

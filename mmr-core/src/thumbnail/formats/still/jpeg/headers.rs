@@ -123,8 +123,8 @@ fn read_frame(segment: &[u8]) -> Result<(Size, Vec<Component>), Refused> {
     let &[8, top, bottom, left, right, count @ (1 | 3), ref rest @ ..] = segment else {
         return Err(Refused("samples or components"));
     };
-    let side = |high, low| u32::from(u16::from_be_bytes([high, low]));
-    let size = Size::new(side(left, right), side(top, bottom));
+    let number = |high, low| u32::from(u16::from_be_bytes([high, low]));
+    let size = Size::new(number(left, right), number(top, bottom));
     let (components, []) = rest.as_chunks::<3>() else { return Err(Refused("frame")) };
     if size.area() == 0 || components.len() != usize::from(count) {
         return Err(Refused("frame"));

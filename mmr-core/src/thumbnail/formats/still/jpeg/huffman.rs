@@ -1,5 +1,7 @@
 //! Huffman codes, as tables of what the next bits mean.
 
+#![expect(clippy::inline_always, reason = "reading coefficients keeps everything in registers")]
+
 use super::bits::Bits;
 use super::headers::Refused;
 
@@ -51,7 +53,7 @@ impl Code {
 
 /// What stands for the end of a block among what is added to the index of a coefficient. Such sums have no [`WRONG`] bit
 /// if the end was due: below the last coefficient.
-pub(super) const END: usize = 129;
+const END: u8 = 129;
 
 /// A bit that sums have beyond the last coefficient, and where there is no such code.
 pub(super) const WRONG: usize = 64;
@@ -113,7 +115,7 @@ impl Values {
             };
             *entry = Entry { taken, first, last: first, taken_by_first: taken, value, second: 0 };
             let rest = VALUE_BITS - u32::from(taken);
-            let more = pairs && usize::from(first) < END;
+            let more = pairs && first < END;
             if let Some((length, symbol)) = code.find_in(bits, rest).filter(|_| more) {
                 let size = symbol & 15;
                 if let Some(second) = value_in(bits, rest, length + size, size) {
@@ -191,7 +193,7 @@ const fn run(symbol: u8) -> u8 {
     match symbol {
         0xF0 => 16,
         // Other runs without a coefficient are for progressive pictures; all decoders take them for the end.
-        _ if symbol & 15 == 0 => END as u8,
+        _ if symbol.trailing_zeros() >= 4 => END,
         _ => (symbol >> 4) + 1,
     }
 }
@@ -220,7 +222,7 @@ pub(super) struct Skip {
 
 impl Skips {
     pub(super) fn new(code: &Code) -> Self {
-        const NONE: Skip = Skip { taken: 0, advance: WRONG as u8 };
+        const NONE: Skip = Skip { taken: 0, advance: WRONG.to_le_bytes()[0] };
         let mut entries = Box::new([NONE; 1 << SKIP_BITS]);
         for (bits, entry) in (0_u32..).zip(entries.iter_mut()) {
             let mut skip = Skip { taken: 0, advance: 0 };
@@ -232,7 +234,7 @@ impl Skips {
                 }
                 // The bits of the last value need not be known.
                 skip = Skip { taken: skip.taken + length + (symbol & 15), advance };
-                if usize::from(advance) >= END {
+                if advance >= END {
                     break;
                 }
             }

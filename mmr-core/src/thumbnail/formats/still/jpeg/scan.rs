@@ -1,5 +1,7 @@
 //! The data of a picture: blocks of coefficients, a unit of all components after the other.
 
+#![expect(clippy::inline_always, reason = "reading coefficients keeps everything in registers")]
+
 use std::array::from_fn;
 
 use super::bits::Bits;
@@ -77,9 +79,9 @@ impl Layout {
         let (mut planes, mut blocks) = (Vec::new(), Vec::new());
         let mut end = 0;
         for (index, component) in headers.components.iter().enumerate() {
-            let side = |blocks: u32| blocks * S::SIDE as u32;
+            let side = |blocks: u32| blocks * S::SIDE;
             // What is stored of the last block may go beyond it.
-            let spare = (S::STORED - S::SIDE) as u32;
+            let spare = S::STORED - S::SIDE;
             let stored = Size::new(side(across * component.across) + spare, side(down * component.down));
             let stride = stored.width as usize;
             let start = end;
@@ -89,8 +91,8 @@ impl Layout {
                 for x in 0..component.across as usize {
                     blocks.push(Place {
                         component: index,
-                        start: y * S::SIDE * stride + x * S::SIDE,
-                        step: component.across as usize * S::SIDE,
+                        start: (y * stride + x) * S::SIDE as usize,
+                        step: (component.across * S::SIDE) as usize,
                         stride,
                     });
                 }
@@ -127,11 +129,11 @@ impl<S: Scale> Channel<S> {
         let (factors, runs) = (tables.factors(component)?, tables.runs(component)?);
         let mut last = 0;
         let waves = from_fn(|index| {
-            let (row, column) = (usize::from(ZIGZAG[index] / 8), usize::from(ZIGZAG[index] % 8));
+            let (row, column) = (u32::from(ZIGZAG[index] / 8), u32::from(ZIGZAG[index] % 8));
             let needed = row < S::SIDE && column < S::SIDE;
             last = if needed { index } else { last };
             let factor = if needed { f64::from(factors[index]) / 8.0 } else { 0.0 };
-            Wave { row: if needed { row } else { 0 }, values: S::wave(column, row, factor) }
+            Wave { row: if needed { row as usize } else { 0 }, values: S::wave(column, row, factor) }
         });
         let average = f32::from(factors[0]) / 8.0;
         let averages = Values::of_averages(tables.averages(component)?)?;
@@ -147,6 +149,7 @@ impl<S: Scale> Channel<S> {
 
     /// Reads a block.
     #[inline(always)]
+    #[expect(clippy::cast_precision_loss, reason = "averages of pictures are short")]
     fn read(&self, bits: &mut Bits<'_>, average: &mut i32) -> Result<S::Sums, Refused> {
         bits.refill();
         let step = self.averages.next(bits, 0);

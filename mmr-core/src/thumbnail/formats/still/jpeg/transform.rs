@@ -3,6 +3,8 @@
 //! A block of 8 by 8 samples becomes one of N by N by the inverse cosine transform of its N by N lowest coefficients, as
 //! in libjpeg since its version 7.
 
+#![expect(clippy::inline_always, reason = "reading coefficients keeps everything in registers")]
+
 use std::array::from_fn;
 use std::f64::consts::{PI, SQRT_2};
 use std::ops::{Add, Mul, Sub};
@@ -10,9 +12,9 @@ use std::ops::{Add, Mul, Sub};
 /// A scale.
 pub(super) trait Scale {
     /// Samples of a block in each direction, for each eight of the picture.
-    const SIDE: usize;
+    const SIDE: u32;
     /// What is stored of each row: with samples to be overwritten by the block to the right.
-    const STORED: usize;
+    const STORED: u32;
     /// What coefficients add up to, before the transform of the columns.
     type Sums: Copy;
     /// What a coefficient adds to its row.
@@ -21,7 +23,7 @@ pub(super) trait Scale {
     type Row: AsRef<[u8]>;
 
     /// A coefficient of 1.
-    fn wave(column: usize, row: usize, factor: f64) -> Self::Wave;
+    fn wave(column: u32, row: u32, factor: f64) -> Self::Wave;
 
     /// A block that has nothing but its average.
     fn flat(average: f32) -> Self::Sums;
@@ -38,14 +40,14 @@ macro_rules! scales {
         pub(super) struct $name;
 
         impl Scale for $name {
-            const SIDE: usize = $side;
-            const STORED: usize = $stored;
+            const SIDE: u32 = $side;
+            const STORED: u32 = $stored;
             type Sums = [[f32; $stored]; $side];
             type Wave = [f32; $stored];
             type Rows = [[u8; $stored]; $side];
             type Row = [u8; $stored];
 
-            fn wave(column: usize, row: usize, factor: f64) -> Self::Wave {
+            fn wave(column: u32, row: u32, factor: f64) -> Self::Wave {
                 wave($side, column, factor * $factor(row))
             }
 
@@ -91,7 +93,7 @@ scales! {
 
 /// Samples of a wave.
 #[expect(clippy::cast_possible_truncation, reason = "as precise as they are used")]
-fn wave<const STORED: usize>(side: u32, frequency: usize, factor: f64) -> [f32; STORED] {
+fn wave<const STORED: usize>(side: u32, frequency: u32, factor: f64) -> [f32; STORED] {
     let mut wave = [0.0; STORED];
     for (at, value) in (0..side).zip(&mut wave) {
         *value = (factor * weight(frequency, f64::from(2 * at + 1) / f64::from(4 * side))) as f32;
@@ -100,9 +102,8 @@ fn wave<const STORED: usize>(side: u32, frequency: usize, factor: f64) -> [f32; 
 }
 
 /// Frequencies, but for the average, times the cosine of as many turns, by the square root of 2.
-#[expect(clippy::cast_precision_loss, reason = "below eight")]
-fn weight(frequency: usize, turns: f64) -> f64 {
-    if frequency == 0 { 1.0 } else { SQRT_2 * (2.0 * PI * turns * frequency as f64).cos() }
+fn weight(frequency: u32, turns: f64) -> f64 {
+    if frequency == 0 { 1.0 } else { SQRT_2 * (2.0 * PI * turns * f64::from(frequency)).cos() }
 }
 
 /// What is done to a column, done to several.
@@ -143,7 +144,7 @@ impl<const L: usize> Mul<f32> for Lanes<L> {
 impl<const L: usize> Lanes<L> {
     /// The nearest samples.
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
+    #[expect(clippy::cast_sign_loss, reason = "clamped to what fits")]
     fn samples(self) -> [u8; L] {
         /// From here to twice as much, floats are whole numbers, and their lowest bits are those of the number.
         const WHOLE: f32 = 8_388_608.0;
@@ -154,7 +155,7 @@ impl<const L: usize> Lanes<L> {
     }
 }
 
-fn factor_of_one(_: usize) -> f64 {
+fn factor_of_one(_: u32) -> f64 {
     1.0
 }
 
@@ -163,7 +164,7 @@ fn one<V: Vector>(all: [V; 1]) -> [V; 1] {
     all
 }
 
-fn factor_of_two(_: usize) -> f64 {
+fn factor_of_two(_: u32) -> f64 {
     1.0
 }
 
@@ -172,7 +173,7 @@ fn two<V: Vector>([a, b]: [V; 2]) -> [V; 2] {
     [a + b, a - b]
 }
 
-fn factor_of_three(frequency: usize) -> f64 {
+fn factor_of_three(frequency: u32) -> f64 {
     // 30 and 60 degrees.
     weight(frequency, 1.0 / 12.0)
 }
@@ -183,7 +184,7 @@ fn three<V: Vector>([a, b, c]: [V; 3]) -> [V; 3] {
     [outer + b, a - (c + c), outer - b]
 }
 
-fn factor_of_four(frequency: usize) -> f64 {
+fn factor_of_four(frequency: u32) -> f64 {
     // 22.5, 45 and 22.5 degrees.
     weight(frequency.min(1), 1.0 / if frequency == 2 { 8.0 } else { 16.0 })
 }
@@ -197,7 +198,7 @@ fn four<V: Vector>([a, b, c, d]: [V; 4]) -> [V; 4] {
     [outer + steep, inner + flat, inner - flat, outer - steep]
 }
 
-fn factor_of_six(frequency: usize) -> f64 {
+fn factor_of_six(frequency: u32) -> f64 {
     match frequency {
         0 => 1.0,
         2 | 4 => factor_of_three(frequency / 2),
@@ -218,7 +219,7 @@ fn six<V: Vector>([a, b, c, d, e, f]: [V; 6]) -> [V; 6] {
 }
 
 /// What Arai, Agui and Nakajima leave to the factors.
-fn factor_of_eight(frequency: usize) -> f64 {
+fn factor_of_eight(frequency: u32) -> f64 {
     match frequency {
         0 => 1.0,
         _ => weight(frequency, 1.0 / 32.0),
@@ -258,20 +259,17 @@ fn eight<V: Vector>([a, b, c, d, e, f, g, h]: [V; 8]) -> [V; 8] {
 mod tests {
     use super::*;
 
+    type Coefficients = [[f64; 8]; 8];
+
     /// Samples of a block by the definition of the transform.
-    fn defined(side: usize, coefficients: &[[f64; 8]; 8], x: usize, y: usize) -> f64 {
-        let cosine = |at: usize, frequency: usize| {
-            let (at, frequency, side) = (at as f64, frequency as f64, side as f64);
-            let weight = if frequency == 0.0 { 1.0 } else { std::f64::consts::SQRT_2 };
-            weight * ((2.0 * at + 1.0) * frequency * PI / (2.0 * side)).cos()
-        };
-        let mut sum = 0.0;
-        for v in 0..side {
-            for u in 0..side {
-                sum += coefficients[v][u] * cosine(x, u) * cosine(y, v);
-            }
-        }
-        sum / 8.0 + 128.0
+    fn defined(side: u32, coefficients: &Coefficients, x: u32, y: u32) -> f64 {
+        let wave = |at: u32, frequency: u32| weight(frequency, f64::from(2 * at + 1) / f64::from(4 * side));
+        let frequencies = || (0..side).zip(0_usize..);
+        let rows = frequencies().map(|(v, row)| {
+            let columns = frequencies().map(|(u, column)| coefficients[row][column] * wave(x, u));
+            columns.sum::<f64>() * wave(y, v)
+        });
+        rows.sum::<f64>() / 8.0 + 128.0
     }
 
     #[track_caller]
@@ -284,16 +282,17 @@ mod tests {
         for round in 0..200 {
             let mut coefficients = [[0.0; 8]; 8];
             let mut sums = S::flat(128.0);
-            for v in 0..S::SIDE {
-                for u in 0..S::SIDE {
-                    let value = (next() * 300.0).round() / (1 + u + v + round / 50) as f64;
-                    coefficients[v][u] = value;
-                    S::add(&mut sums, v, &S::wave(u, v, 1.0 / 8.0), value as f32);
+            for (v, row) in (0..S::SIDE).zip(0_usize..) {
+                for (u, column) in (0..S::SIDE).zip(0_usize..) {
+                    let value = (next() * 300.0 / f64::from(1 + u + v + round / 50)).round();
+                    coefficients[row][column] = value;
+                    #[expect(clippy::cast_possible_truncation, reason = "small whole numbers")]
+                    S::add(&mut sums, row, &S::wave(u, v, 1.0 / 8.0), value as f32);
                 }
             }
             let rows = S::samples(&sums);
-            for (y, row) in rows.as_ref().iter().enumerate() {
-                for (x, &sample) in row.as_ref().iter().take(S::SIDE).enumerate() {
+            for (y, row) in (0..).zip(rows.as_ref()) {
+                for (x, &sample) in (0..S::SIDE).zip(row.as_ref()) {
                     let wanted = defined(S::SIDE, &coefficients, x, y).clamp(0.0, 255.0);
                     let away = (f64::from(sample) - wanted).abs();
                     assert!(away < 0.51, "{} at {x}, {y}: {sample} instead of {wanted}", S::SIDE);

@@ -56,10 +56,10 @@ fn windows_with_markers(source: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Whether there may be a marker and the first byte of its length.
 fn has_marker(bytes: &[u8]) -> bool {
-    let marker = |byte: u8| (byte == 0xDA) | (byte & 0xFC == 0xC0);
+    let marker = |byte: u8| u8::from(byte == 0xDA) | u8::from(byte & 0xFC == 0xC0);
     let pairs = bytes.iter().zip(bytes.iter().skip(1));
     // Without a way out, so that it is done for many bytes at a time.
-    pairs.fold(0, |any, (&byte, &length)| any | u8::from(marker(byte) & (length == 0))) != 0
+    pairs.fold(0, |any, (&byte, &length)| any | marker(byte) & u8::from(length == 0)) != 0
 }
 
 #[cfg(test)]
