@@ -33,6 +33,12 @@ pub(super) struct Component {
     pub(super) runs: u8,
 }
 
+impl Component {
+    pub(super) fn has_tables_of(&self, other: &Self) -> bool {
+        (self.factors, self.averages, self.runs) == (other.factors, other.averages, other.runs)
+    }
+}
+
 /// As they were last defined.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tables {

@@ -43,11 +43,40 @@ impl Code {
         let index = usize::try_from(code + self.offsets[bit]).ok()?;
         Some((u8::try_from(bit).ok()? + 1, *self.symbols.get(index)?))
     }
+}
 
-    /// The same where the lowest `known` ones of these bits are all there are.
-    fn find_in(&self, bits: u32, known: u32) -> Option<(u8, u8)> {
-        let aligned = (bits << (16 - known)) & 0xFFFF;
-        self.find(aligned).filter(|&(length, _)| u32::from(length) <= known)
+/// The short codes, for a while.
+pub(super) struct Heads<'a> {
+    code: &'a Code,
+    /// Length and symbol of those that these bits begin with; length 0 where it is longer, or none.
+    entries: Box<[(u8, u8); 1 << HEAD_BITS]>,
+}
+
+const HEAD_BITS: u32 = if SKIP_BITS > VALUE_BITS { SKIP_BITS } else { VALUE_BITS };
+
+impl<'a> Heads<'a> {
+    pub(super) fn new(code: &'a Code) -> Self {
+        let mut entries = Box::new([(0, 0); 1 << HEAD_BITS]);
+        let mut symbols = code.symbols.iter();
+        let mut rest = &mut entries[..];
+        let mut start = 0;
+        for (bit, &end) in (0..HEAD_BITS).zip(&code.ends) {
+            let count = end.saturating_sub(start) >> (15 - bit);
+            for &symbol in symbols.by_ref().take(count as usize) {
+                let (same, others) = rest.split_at_mut((1 << (HEAD_BITS - 1 - bit)).min(rest.len()));
+                same.fill((bit.to_le_bytes()[0] + 1, symbol));
+                rest = others;
+            }
+            start = end;
+        }
+        Self { code, entries }
+    }
+
+    /// Length and symbol of the code that the lowest `known` of these bits begin with.
+    fn find(&self, bits: u32, known: u32) -> Option<(u8, u8)> {
+        let head = (bits << (HEAD_BITS - known)) & ((1 << HEAD_BITS) - 1);
+        let &(length, symbol) = self.entries.get(head as usize)?;
+        (length > 0 && u32::from(length) <= known).then_some((length, symbol))
     }
 }
 
@@ -102,11 +131,11 @@ const LONG: u8 = 0x80;
 
 impl Values {
     /// `advance` is for symbols.
-    fn new(code: &Code, advance: fn(u8) -> u8, pairs: bool) -> Self {
+    fn new(heads: &Heads<'_>, advance: fn(u8) -> u8, pairs: bool) -> Self {
         let long = Entry { taken: LONG, first: 0, last: 0, taken_by_first: 0, value: 0, second: 0 };
         let mut entries = Box::new([long; 1 << VALUE_BITS]);
         for (bits, entry) in (0_u32..).zip(entries.iter_mut()) {
-            let Some((length, symbol)) = code.find_in(bits, VALUE_BITS) else { continue };
+            let Some((length, symbol)) = heads.find(bits, VALUE_BITS) else { continue };
             let (size, first) = (symbol & 15, advance(symbol));
             let taken = length + size;
             let Some(value) = value_in(bits, VALUE_BITS, taken, size) else {
@@ -116,7 +145,7 @@ impl Values {
             *entry = Entry { taken, first, last: first, taken_by_first: taken, value, second: 0 };
             let rest = VALUE_BITS - u32::from(taken);
             let more = pairs && first < END;
-            if let Some((length, symbol)) = code.find_in(bits, rest).filter(|_| more) {
+            if let Some((length, symbol)) = heads.find(bits, rest).filter(|_| more) {
                 let size = symbol & 15;
                 if let Some(second) = value_in(bits, rest, length + size, size) {
                     (entry.taken, entry.last, entry.second) =
@@ -124,7 +153,7 @@ impl Values {
                 }
             }
         }
-        Self { entries, code: code.clone() }
+        Self { entries, code: heads.code.clone() }
     }
 
     /// Differences of averages, one at a time.
@@ -132,12 +161,12 @@ impl Values {
         if code.symbols.iter().any(|&size| size > 15) {
             return Err(Refused("differences of more than 15 bits"));
         }
-        Ok(Self::new(code, |_| 0, false))
+        Ok(Self::new(&Heads::new(code), |_| 0, false))
     }
 
     /// Runs of zeros and the coefficients that end them. In pairs where the second may be done for nothing.
-    pub(super) fn of_runs(code: &Code, pairs: bool) -> Self {
-        Self::new(code, run, pairs)
+    pub(super) fn of_runs(heads: &Heads<'_>, pairs: bool) -> Self {
+        Self::new(heads, run, pairs)
     }
 
     /// Takes up to [`VALUE_BITS`] of at least 32 bits, or leaves 56. `index` is of the last coefficient.
@@ -221,13 +250,13 @@ pub(super) struct Skip {
 }
 
 impl Skips {
-    pub(super) fn new(code: &Code) -> Self {
+    pub(super) fn new(heads: &Heads<'_>) -> Self {
         const NONE: Skip = Skip { taken: 0, advance: WRONG.to_le_bytes()[0] };
         let mut entries = Box::new([NONE; 1 << SKIP_BITS]);
         for (bits, entry) in (0_u32..).zip(entries.iter_mut()) {
             let mut skip = Skip { taken: 0, advance: 0 };
             while let Some(known @ 1..) = SKIP_BITS.checked_sub(skip.taken.into()) {
-                let Some((length, symbol)) = code.find_in(bits, known) else { break };
+                let Some((length, symbol)) = heads.find(bits, known) else { break };
                 let advance = skip.advance + run(symbol);
                 if usize::from(advance) & WRONG != 0 {
                     break;

@@ -6,7 +6,7 @@ use std::array::from_fn;
 
 use super::bits::Bits;
 use super::headers::{self, Component, Headers, Refused, Tables};
-use super::huffman::{Skips, Values, WRONG};
+use super::huffman::{Heads, Skips, Values, WRONG};
 use super::planes::Plane;
 use super::transform::Scale;
 use crate::types::Size;
@@ -35,9 +35,8 @@ pub(super) fn decode<S: Scale>(
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Decoded, Refused> {
     let layout = Layout::new::<S>(headers);
-    let channels = headers
-        .components
-        .iter()
+    let components = layout.channels.iter().filter_map(|&component| headers.components.get(component));
+    let channels = components
         .map(|component| Channel::<S>::new(component, &headers.tables))
         .collect::<Result<Vec<_>, _>>()?;
     let mut samples = vec![0; layout.planes.last().map_or(0, |plane| plane.bytes.end)];
@@ -55,6 +54,8 @@ struct Layout {
     across: u32,
     down: u32,
     planes: Vec<Plane>,
+    /// The first components of those that have the same tables.
+    channels: Vec<usize>,
     /// Of a unit.
     blocks: Vec<Place>,
 }
@@ -63,6 +64,7 @@ struct Layout {
 #[derive(Clone, Copy)]
 struct Place {
     component: usize,
+    channel: usize,
     /// Its first sample, in the rows of the first unit.
     start: usize,
     /// From a unit to the next.
@@ -77,6 +79,7 @@ impl Layout {
         let (across, down) =
             (headers.size.width.div_ceil(8 * luma.0), headers.size.height.div_ceil(8 * luma.1));
         let (mut planes, mut blocks) = (Vec::new(), Vec::new());
+        let mut channels: Vec<usize> = Vec::new();
         let mut end = 0;
         for (index, component) in headers.components.iter().enumerate() {
             let side = |blocks: u32| blocks * S::SIDE;
@@ -84,6 +87,11 @@ impl Layout {
             let spare = S::STORED - S::SIDE;
             let stored = Size::new(side(across * component.across) + spare, side(down * component.down));
             let stride = stored.width as usize;
+            let same = |&of: &usize| headers.components.get(of).is_some_and(|of| of.has_tables_of(component));
+            let channel = channels.iter().position(same).unwrap_or_else(|| {
+                channels.push(index);
+                channels.len() - 1
+            });
             let start = end;
             end += stride * stored.height as usize;
             planes.push(Plane { bytes: start..end, stored });
@@ -91,6 +99,7 @@ impl Layout {
                 for x in 0..component.across as usize {
                     blocks.push(Place {
                         component: index,
+                        channel,
                         start: (y * stride + x) * S::SIDE as usize,
                         step: (component.across * S::SIDE) as usize,
                         stride,
@@ -98,7 +107,7 @@ impl Layout {
                 }
             }
         }
-        Self { across, down, planes, blocks }
+        Self { across, down, planes, channels, blocks }
     }
 }
 
@@ -126,7 +135,7 @@ impl<S: Scale> Channel<S> {
     const PAIRS: bool = S::SIDE < 6;
 
     fn new(component: &Component, tables: &Tables) -> Result<Self, Refused> {
-        let (factors, runs) = (tables.factors(component)?, tables.runs(component)?);
+        let (factors, runs) = (tables.factors(component)?, Heads::new(tables.runs(component)?));
         let mut last = 0;
         let waves = from_fn(|index| {
             let (row, column) = (u32::from(ZIGZAG[index] / 8), u32::from(ZIGZAG[index] % 8));
@@ -139,8 +148,8 @@ impl<S: Scale> Channel<S> {
         let averages = Values::of_averages(tables.averages(component)?)?;
         Ok(Self {
             averages,
-            runs: Values::of_runs(runs, Self::PAIRS),
-            skips: Skips::new(runs),
+            runs: Values::of_runs(&runs, Self::PAIRS),
+            skips: Skips::new(&runs),
             average,
             waves: Box::new(waves),
             last,
@@ -247,7 +256,7 @@ impl<S: Scale> Units<'_, S> {
         let mut bits = self.bits;
         for place in &self.layout.blocks {
             let (Some(channel), Some(average), Some(rows)) = (
-                self.channels.get(place.component),
+                self.channels.get(place.channel),
                 self.averages.get_mut(place.component),
                 rows.get_mut(place.component),
             ) else {
