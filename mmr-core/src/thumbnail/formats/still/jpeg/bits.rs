@@ -109,3 +109,62 @@ const fn has_marker_byte(bytes: u64) -> bool {
     const LOW: u64 = 0x0101_0101_0101_0101;
     (!bytes).wrapping_sub(LOW) & bytes & (LOW << 7) != 0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All whole bytes up to the end.
+    fn bytes(bits: &mut Bits<'_>) -> Vec<u32> {
+        let mut bytes = Vec::new();
+        loop {
+            bits.refill();
+            let byte = bits.peek(8);
+            let before = *bits;
+            bits.consume(8);
+            if bits.overrun() {
+                *bits = before;
+                return bytes;
+            }
+            bytes.push(byte);
+        }
+    }
+
+    #[test]
+    fn stuffed_bytes_are_taken_out() {
+        for before in 0..20 {
+            let data = [&vec![7; before][..], &[0xFF, 0, 0xFF, 0, 9, 0xFF, 0xD9]].concat();
+            let mut bits = Bits::new(&data);
+            assert_eq!(bytes(&mut bits), [&vec![7; before][..], &[0xFF, 0xFF, 9]].concat());
+            assert_eq!(bits.next_segment(), Some(0xD9));
+        }
+    }
+
+    #[test]
+    fn a_marker_may_be_filled_up() {
+        let mut bits = Bits::new(&[1, 0xFF, 0xFF, 0xFF, 0xD3, 2, 0xFF, 0xD9]);
+        assert_eq!(bytes(&mut bits), [1]);
+        assert_eq!(bits.next_segment(), Some(0xD3));
+        assert_eq!(bytes(&mut bits), [2]);
+        assert_eq!(bits.next_segment(), Some(0xD9));
+    }
+
+    #[test]
+    fn whole_bytes_are_not_left_out() {
+        let mut bits = Bits::new(&[1, 2, 3, 0xFF, 0xD9]);
+        bits.refill();
+        bits.consume(9);
+        assert_eq!(bits.next_segment(), None);
+        bits.consume(8);
+        assert_eq!(bits.next_segment(), Some(0xD9));
+    }
+
+    #[test]
+    fn what_is_cut_has_no_next_segment() {
+        for data in [&[][..], &[1], &[1, 0xFF], &[1, 0xFF, 0]] {
+            let mut bits = Bits::new(data);
+            bytes(&mut bits);
+            assert_eq!(bits.next_segment(), None, "{data:?}");
+        }
+    }
+}

@@ -277,3 +277,81 @@ impl Skips {
         self.entries[bits.peek(SKIP_BITS) as usize & ((1 << SKIP_BITS) - 1)]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Codes of 1 to 16 bits: ends, runs, and values of up to 15 bits.
+    fn code() -> Code {
+        let counts = [0, 1, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3];
+        Code::new(
+            &counts,
+            &[0x01, 0x00, 0x11, 0x02, 0xF0, 0x21, 3, 4, 5, 0x36, 7, 8, 0x49, 10, 0x9B, 12, 0x1D, 15, 0xFE],
+        )
+        .unwrap()
+    }
+
+    /// Where blocks end, read one by one, or by what skips them.
+    fn ends(data: &[u8], mut step: impl FnMut(&mut Bits<'_>, usize) -> usize) -> Vec<(usize, u32)> {
+        let mut bits = Bits::new(data);
+        let mut ends = Vec::new();
+        while !bits.overrun() && ends.len() < data.len() {
+            let mut index = 0;
+            while index < 63 {
+                bits.refill();
+                index += step(&mut bits, index);
+            }
+            bits.refill();
+            ends.push((index & WRONG, bits.peek(16)));
+            if index & WRONG != 0 {
+                break;
+            }
+        }
+        ends
+    }
+
+    #[test]
+    fn all_ways_to_read_end_where_the_others_do() {
+        let code = code();
+        let heads = Heads::new(&code);
+        let [one, two] = [false, true].map(|pairs| Values::of_runs(&heads, pairs));
+        let skips = Skips::new(&heads);
+        let mut state = 3_u32;
+        for _ in 0..300 {
+            let mut next = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                state.to_le_bytes()[3]
+            };
+            let data: Vec<u8> = std::iter::repeat_with(&mut next).take(200).collect();
+            let wanted = ends(&data, |bits, index| one.next(bits, index).last);
+            assert_eq!(ends(&data, |bits, index| two.next(bits, index).last), wanted);
+            let skipped = ends(&data, |bits, index| {
+                let skip = skips.next(bits);
+                if (index + usize::from(skip.advance)) & WRONG == 0 {
+                    bits.consume(skip.taken.into());
+                    return skip.advance.into();
+                }
+                one.next(bits, index).last
+            });
+            assert_eq!(skipped, wanted);
+        }
+    }
+
+    #[test]
+    fn values_that_begin_with_0_are_negative() {
+        let values = [(0, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2), (3, 2), (0, 15), (0x7FFF, 15)];
+        let extended = values.map(|(bits, size)| extend(bits, size));
+        assert_eq!(extended, [0, -1, 1, -3, -2, 2, 3, -32767, 32767]);
+    }
+
+    #[test]
+    fn more_codes_than_there_can_be_are_refused() {
+        let mut counts = [0; 16];
+        counts[0] = 3;
+        assert!(Code::new(&counts, &[1, 2, 3]).is_err());
+        counts[0] = 2;
+        assert!(Code::new(&counts, &[1, 2]).is_ok());
+        assert!(Code::new(&counts, &[1]).is_err());
+    }
+}
