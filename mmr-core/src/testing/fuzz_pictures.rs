@@ -17,6 +17,16 @@ pub fn avif(source: &[u8]) -> Option<(u32, u32, usize)> {
     crate::thumbnail::formats::outline_of_avif(source)
 }
 
+/// Decodes a small JPEG at every scale.
+///
+/// # Panics
+/// When it is a picture at one scale and damaged at another.
+pub fn jpeg(source: &[u8]) {
+    const MAX_PIXELS: u64 = 256 * 256;
+    let decoded = crate::thumbnail::formats::jpeg_at_each_scale(source, MAX_PIXELS);
+    assert!(decoded.is_none_or(|decoded| decoded == [decoded[0]; 6]), "{decoded:?}");
+}
+
 /// What a program would be asked to read: its type, and pixels that it is expected to take.
 #[must_use]
 pub fn program(head: &[u8]) -> Option<(&'static str, u64)> {

@@ -15,6 +15,7 @@ pub mod golden;
 pub mod hostile;
 mod jxl;
 mod kinds;
+mod ordinary;
 mod png;
 mod scans;
 mod subsampled;
@@ -47,6 +48,7 @@ pub use self::png::{
 };
 pub use self::scans::{Tiff, alpha_bmp, bmp, bmp_header, palette_bmp, run_length_bmp, sixteen_bit_bmp};
 
+pub use self::ordinary::{restarting_jpeg, unusual_jpegs, wavy_grey_jpeg, wavy_jpegs};
 pub use self::subsampled::subsampled_jpegs;
 
 /// Red, green, blue, white: top left, top right, bottom left, bottom right.

@@ -32,6 +32,12 @@ mod webp_animation;
 #[cfg(all(feature = "native", any(test, feature = "testing")))]
 pub(crate) use self::native::avif::outline as outline_of_avif;
 
+/// Whether a small JPEG is decoded at each of the scales that there are.
+#[cfg(all(feature = "images", any(test, feature = "testing")))]
+pub(crate) fn jpeg_at_each_scale(source: &[u8], max_pixels: u64) -> Option<[bool; 6]> {
+    still::decoded_at_each_scale(source, max_pixels)
+}
+
 /// What writes thumbnails in safe Rust.
 #[cfg(feature = "images")]
 const SAFE: still::Writers = still::Writers { still: &still::Safe, moving: animated::Apng::new };

@@ -1,12 +1,11 @@
-//! JPEG sources, scaled while they are decoded.
+//! JPEG sources that are not [ordinary](still::Jpeg), most of all progressive ones: scaled while they are decoded.
 
 use bytes::Bytes;
 use turbojpeg::{
     Colorspace, DecompressHeader, Decompressor, Image, PixelFormat, ScalingFactor, Subsamp, YuvImage,
 };
 
-use super::super::still::{self, Format, Header, Layout, Pixels, Source};
-use super::planes::{Plane, Planes};
+use super::super::still::{self, Format, Header, Layout, Pixels, Plane, Planes, Source};
 use crate::thumbnail::render::{RenderError, RenderTask};
 use crate::types::Size;
 
@@ -33,12 +32,10 @@ impl Format for Jpeg {
     }
 
     fn open(&self, task: &RenderTask) -> Result<Header, RenderError> {
-        let header = still::Jpeg.open(task)?;
-        let (source, size, safely) = (task.source.clone(), header.size, header.decode);
-        let decode = move |needed| decode(&source, size, needed).map_or_else(|_| safely(needed), Ok);
+        let header = still::open_jpeg(task, decode)?;
         let [width, height] = [header.size.width, header.size.height].map(u64::from);
         let decode_bytes = header.decode_bytes + width * BYTES_PER_COLUMN + height * BYTES_PER_ROW;
-        Ok(Header { decode: Box::new(decode), decode_bytes, ..header })
+        Ok(Header { decode_bytes, ..header })
     }
 }
 
@@ -120,6 +117,7 @@ mod tests {
 
     use super::*;
     use crate::testing::images;
+    use crate::thumbnail::formats::tests::checks::task;
 
     #[test]
     fn no_more_is_decoded_than_twice_what_is_needed_asks_for() {
@@ -155,6 +153,43 @@ mod tests {
         let decoded = decode(&images::grey_jpeg(64, 64), Size::new(64, 64), Size::new(8, 8)).unwrap();
         let pixels = decoded.into_pixels().unwrap();
         assert_eq!(pixels.layout(), Layout::Grey);
+    }
+
+    /// The picture of waves as libjpeg-turbo writes it.
+    fn written(size: Size, subsampling: Subsamp, optimized: bool) -> Bytes {
+        let waves = images::wavy_jpegs(size.width, size.height).remove(0);
+        let pixels = image::load_from_memory(&waves).unwrap().into_rgb8();
+        let mut encoder = turbojpeg::Compressor::new().unwrap();
+        encoder.set_subsamp(subsampling).unwrap();
+        encoder.set_optimize(optimized).unwrap();
+        let (width, height, format) = (size.width as usize, size.height as usize, PixelFormat::RGB);
+        let image = Image { pixels: pixels.as_raw().as_slice(), width, pitch: 3 * width, height, format };
+        encoder.compress_to_vec(image).unwrap().into()
+    }
+
+    #[test]
+    fn in_full_ordinary_pictures_are_as_libjpeg_decodes_them() {
+        let samplings = [
+            Subsamp::None,
+            Subsamp::Sub2x1,
+            Subsamp::Sub1x2,
+            Subsamp::Sub2x2,
+            Subsamp::Sub4x1,
+            Subsamp::Gray,
+        ];
+        for (subsampling, optimized) in samplings.into_iter().flat_map(|each| [(each, false), (each, true)]) {
+            for size in [Size::new(1, 1), Size::new(17, 33), Size::new(127, 95)] {
+                let source = written(size, subsampling, optimized);
+                assert_eq!(still::decoded_at_each_scale(&source, size.area()), Some([true; 6]));
+                let ours = (still::Jpeg.open(&task(source.clone())).unwrap().decode)(size).unwrap();
+                let [ours, theirs] = [ours, decode(&source, size, size).unwrap()]
+                    .map(|decoded| decoded.into_pixels().unwrap());
+                let away =
+                    ours.bytes().iter().zip(theirs.bytes()).map(|(one, other)| one.abs_diff(*other)).max();
+                assert!(away <= Some(3), "{subsampling:?}, {size:?}: {away:?}");
+                assert_eq!(ours.layout(), theirs.layout());
+            }
+        }
     }
 
     proptest! {

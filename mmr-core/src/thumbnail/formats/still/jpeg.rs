@@ -1,11 +1,22 @@
-//! JPEG sources.
+//! JPEG sources, scaled while they are decoded where they are ordinary ones.
 
-use image::ImageDecoder;
+mod bits;
+mod headers;
+mod huffman;
+mod planes;
+mod scaled;
+mod scan;
+mod transform;
+mod unscaled;
+
+use bytes::Bytes;
 use image::codecs::jpeg::JpegDecoder;
 use image::metadata::Orientation;
+use image::{ColorType, ImageDecoder};
 
+pub(in crate::thumbnail::formats) use self::planes::{Plane, Planes};
 use super::source::SourceReader;
-use super::{Format, Header, into_render_error, steps};
+use super::{Format, Header, Source, into_render_error, steps};
 use crate::thumbnail::render::{RenderError, RenderTask};
 use crate::types::Size;
 
@@ -18,18 +29,40 @@ impl Format for Jpeg {
     }
 
     fn open(&self, task: &RenderTask) -> Result<Header, RenderError> {
-        open(task)
+        open_with(task, |_, _, _| Err(RenderError::decode("there is no other decoder")))
     }
 }
 
-fn open(task: &RenderTask) -> Result<Header, RenderError> {
+/// Decodes a source of that size, at one that has as many pixels as are needed.
+pub(in crate::thumbnail::formats) type Decoder =
+    fn(&Bytes, Size, Size) -> Result<Box<dyn Source>, RenderError>;
+
+/// Reads the header. Pictures that are not ordinary are first given to `instead`, then to a decoder that takes more time,
+/// and more kinds of them.
+pub(in crate::thumbnail::formats) fn open_with(
+    task: &RenderTask,
+    instead: Decoder,
+) -> Result<Header, RenderError> {
     let mut decoder = JpegDecoder::new(SourceReader::new(task)).map_err(into_render_error)?;
     let (width, height) = decoder.dimensions();
     let size = Size::new(width, height);
     // Damaged metadata is no reason to refuse a picture.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let icc = decoder.icc_profile().ok().flatten();
-    let decode_bytes = decoder.total_bytes() + working_bytes(&task.source, size);
+    let grey = decoder.color_type() == ColorType::L8;
+    let decode_bytes =
+        (decoder.total_bytes() + unscaled::working_bytes(&task.source, size)).max(scaled::bytes(size, grey));
+    let (source, cancelled) = (task.source.clone(), task.cancelled.clone());
+    let decode = move |needed| {
+        let scaled = scaled::decode(&source, size, grey, needed, &|| cancelled.get());
+        if let Ok(planes) = scaled {
+            return Ok(Box::new(planes) as Box<dyn Source>);
+        }
+        if cancelled.get() {
+            return Err(RenderError::Deadline);
+        }
+        instead(&source, size, needed).or_else(|_| steps::decode(decoder))
+    };
     Ok(Header {
         content_type: "image/jpeg",
         size,
@@ -41,83 +74,18 @@ fn open(task: &RenderTask) -> Result<Header, RenderError> {
         jpeg_if_opaque: true,
         decode_bytes,
         at_worst_bytes: 0,
-        decode: Box::new(move |_| steps::decode(decoder)),
+        decode: Box::new(decode),
     })
 }
 
-/// What the decoder takes besides the decoded pixels.
-fn working_bytes(source: &[u8], Size { width, height }: Size) -> u64 {
-    /// Row buffers of all components, with every sampling factor.
-    const BYTES_PER_COLUMN: u64 = 512;
-    /// Coefficients are 16-bit.
-    const COEFFICIENT_BYTES: u64 = 2;
-    /// Coefficients are kept for whole blocks of up to 32 by 32 pixels.
-    const BLOCK: u64 = 32;
-    let (width, height) = (u64::from(width), u64::from(height));
-    let coefficients = (width + BLOCK) * (height + BLOCK) * COEFFICIENT_BYTES;
-    // The decoder copies its input.
-    let copy = source.len() as u64;
-    copy + width * BYTES_PER_COLUMN + coefficients * buffered_components(source)
-}
-
-/// Of how many components the decoder may keep the coefficients of the whole picture: none when it can work
-/// row by row.
-///
-/// It keeps them for progressive files, and for others when the first scan has not all components. Where
-/// the segments really lie is the decoder's reading, and a crafted file could have us read it differently.
-/// So every place is looked at where the decoder could have found a frame or scan header that it accepts,
-/// by the fixed bytes of those; embedded previews and chance can only make the answer larger.
-fn buffered_components(source: &[u8]) -> u64 {
-    let (mut frames, mut scans) = ([false; 5], [false; 5]);
-    let mut progressive = false;
-    for window in source.windows(5) {
-        // Marker, 16-bit length, then the sample precision of a frame or the component count of a scan.
-        match *window {
-            [marker @ 0xC0..=0xC2, 0, length @ (11 | 14 | 17 | 20), 8, _] => {
-                progressive |= marker == 0xC2;
-                frames[usize::from(length - 8) / 3] = true;
-            }
-            [0xDA, 0, length @ (8 | 10 | 12 | 14), count, _] if count == (length - 6) / 2 => {
-                scans[usize::from(count)] = true;
-            }
-            _ => {}
-        }
-    }
-    let most = frames.iter().rposition(|&seen| seen).unwrap_or(4);
-    let agreed = frames == scans && frames.iter().filter(|&&seen| seen).count() == 1;
-    if agreed && !progressive { 0 } else { most as u64 }
+/// Whether a picture of at most so many pixels is decoded at each of the scales; none of larger ones. For fuzzing.
+pub(in crate::thumbnail::formats) fn decoded_at_each_scale(
+    source: &[u8],
+    max_pixels: u64,
+) -> Option<[bool; 6]> {
+    let headers = headers::Headers::read(source).ok().filter(|headers| headers.size.area() <= max_pixels)?;
+    Some(scaled::SCALES.map(|eighths| scaled::at_scale(&headers, eighths, &|| false).is_ok()))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::images;
-
-    #[test]
-    fn ordinary_files_are_decoded_row_by_row() {
-        assert_eq!(buffered_components(&images::jpeg(16, 16)), 0);
-        assert_eq!(buffered_components(&images::grey_jpeg(16, 16)), 0);
-        assert_eq!(buffered_components(&images::cmyk_jpeg(16, 16)), 0);
-    }
-
-    #[test]
-    fn bytes_that_only_look_like_a_header_do_no_harm() {
-        let mut source = images::jpeg(16, 16).to_vec();
-        for byte in 0..=255 {
-            source.extend([0xDA, 0, 8, byte, 0, 0xC0, 0, 11, byte, 0, 0xC0, 0, byte, 8, 0]);
-        }
-        assert!(buffered_components(&source) > 0);
-    }
-
-    #[test]
-    fn progressive_files_need_their_coefficients_in_memory() {
-        assert_eq!(buffered_components(&images::progressive_jpeg(16, 16)), 3);
-    }
-
-    #[test]
-    fn a_scan_of_one_component_anywhere_is_taken_seriously() {
-        let mut source = images::jpeg(16, 16).to_vec();
-        source.extend([0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 0x3F, 0]);
-        assert_eq!(buffered_components(&source), 3);
-    }
-}
+mod tests;

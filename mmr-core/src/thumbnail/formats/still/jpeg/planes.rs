@@ -5,29 +5,29 @@
 
 use std::ops::Range;
 
-use crate::thumbnail::formats::still::{Area, Layout, Pixels, Samples, Shrinker, Source};
+use super::super::{Area, Layout, Pixels, Samples, Shrinker, Source};
 use crate::thumbnail::render::RenderError;
 use crate::types::Size;
 
 /// Luma and chroma of BT.601 in full range.
 #[derive(Debug)]
-pub(super) struct Planes {
+pub(in crate::thumbnail::formats) struct Planes {
     /// Of all planes.
-    pub(super) samples: Vec<u8>,
-    pub(super) size: Size,
-    pub(super) luma: Plane,
+    pub(in crate::thumbnail::formats) samples: Vec<u8>,
+    pub(in crate::thumbnail::formats) size: Size,
+    pub(in crate::thumbnail::formats) luma: Plane,
     /// Blue and red; none of grey pictures.
-    pub(super) chroma: Option<[Plane; 2]>,
+    pub(in crate::thumbnail::formats) chroma: Option<[Plane; 2]>,
     /// Columns and rows of pixels that share a sample of chroma.
-    pub(super) shared: Size,
+    pub(in crate::thumbnail::formats) shared: Size,
 }
 
 /// Where a plane lies.
 #[derive(Clone, Debug)]
-pub(super) struct Plane {
-    pub(super) bytes: Range<usize>,
+pub(in crate::thumbnail::formats) struct Plane {
+    pub(in crate::thumbnail::formats) bytes: Range<usize>,
     /// Of its rows, with what is not shown at their ends.
-    pub(super) stored: Size,
+    pub(in crate::thumbnail::formats) stored: Size,
 }
 
 impl Planes {
