@@ -52,6 +52,8 @@ pub(in crate::thumbnail::formats) fn open_with(
     let grey = decoder.color_type() == ColorType::L8;
     let decode_bytes =
         (decoder.total_bytes() + unscaled::working_bytes(&task.source, size)).max(scaled::bytes(size, grey));
+    // It holds a copy of the source, and is seldom needed again.
+    drop(decoder);
     let (source, cancelled) = (task.source.clone(), task.cancelled.clone());
     let decode = move |needed| {
         let scaled = scaled::decode(&source, size, grey, needed, &|| cancelled.get());
@@ -61,7 +63,10 @@ pub(in crate::thumbnail::formats) fn open_with(
         if cancelled.get() {
             return Err(RenderError::Deadline);
         }
-        instead(&source, size, needed).or_else(|_| steps::decode(decoder))
+        instead(&source, size, needed).or_else(|_| {
+            let reader = SourceReader::over(source, cancelled);
+            steps::decode(JpegDecoder::new(reader).map_err(into_render_error)?)
+        })
     };
     Ok(Header {
         content_type: "image/jpeg",
