@@ -3,9 +3,12 @@
 //! A block of 8 by 8 samples becomes one of N by N by the inverse cosine transform of its N by N lowest coefficients, as
 //! in libjpeg since its version 7.
 
-#![expect(clippy::inline_always, reason = "reading coefficients keeps everything in registers")]
+#![expect(
+    clippy::inline_always,
+    clippy::needless_range_loop,
+    reason = "what is done for each sample is not to depend on what else is inlined"
+)]
 
-use std::array::from_fn;
 use std::f64::consts::{PI, SQRT_2};
 use std::ops::{Add, Mul, Sub};
 
@@ -61,8 +64,8 @@ macro_rules! scales {
             #[inline(always)]
             fn add(sums: &mut Self::Sums, row: usize, wave: &Self::Wave, coefficient: f32) {
                 if let Some(sums) = sums.get_mut(row) {
-                    for (sum, part) in sums.iter_mut().zip(wave) {
-                        *sum += coefficient * part;
+                    for at in 0..$stored {
+                        sums[at] += coefficient * wave[at];
                     }
                 }
             }
@@ -70,10 +73,20 @@ macro_rules! scales {
             #[inline(always)]
             fn samples(sums: &Self::Sums) -> Self::Rows {
                 let mut samples = [[0; $stored]; $side];
-                for start in (0..$stored).step_by($lanes) {
-                    let rows = $pass::<Lanes<$lanes>>(sums.map(|row| Lanes(from_fn(|lane| row[start + lane]))));
-                    for (samples, values) in samples.iter_mut().zip(rows) {
-                        samples[start..start + $lanes].copy_from_slice(&values.samples());
+                for part in 0..$stored / $lanes {
+                    let start = part * $lanes;
+                    let mut rows = [Lanes([0.0; $lanes]); $side];
+                    for row in 0..$side {
+                        for lane in 0..$lanes {
+                            rows[row].0[lane] = sums[row][start + lane];
+                        }
+                    }
+                    let rows = $pass::<Lanes<$lanes>>(rows);
+                    for row in 0..$side {
+                        let values = rows[row].samples();
+                        for lane in 0..$lanes {
+                            samples[row][start + lane] = values[lane];
+                        }
                     }
                 }
                 samples
@@ -119,7 +132,11 @@ impl<const L: usize> Add for Lanes<L> {
 
     #[inline(always)]
     fn add(self, other: Self) -> Self {
-        Self(from_fn(|lane| self.0[lane] + other.0[lane]))
+        let mut all = self;
+        for lane in 0..L {
+            all.0[lane] += other.0[lane];
+        }
+        all
     }
 }
 
@@ -128,7 +145,11 @@ impl<const L: usize> Sub for Lanes<L> {
 
     #[inline(always)]
     fn sub(self, other: Self) -> Self {
-        Self(from_fn(|lane| self.0[lane] - other.0[lane]))
+        let mut all = self;
+        for lane in 0..L {
+            all.0[lane] -= other.0[lane];
+        }
+        all
     }
 }
 
@@ -137,7 +158,11 @@ impl<const L: usize> Mul<f32> for Lanes<L> {
 
     #[inline(always)]
     fn mul(self, by: f32) -> Self {
-        Self(from_fn(|lane| self.0[lane] * by))
+        let mut all = self;
+        for lane in 0..L {
+            all.0[lane] *= by;
+        }
+        all
     }
 }
 
@@ -149,9 +174,12 @@ impl<const L: usize> Lanes<L> {
         /// From here to twice as much, floats are whole numbers, and their lowest bits are those of the number.
         const WHOLE: f32 = 8_388_608.0;
         const MIDDLE: f32 = 1.5 * WHOLE;
-        let whole: [i32; L] =
-            from_fn(|lane| (self.0[lane] + MIDDLE).to_bits().wrapping_sub(MIDDLE.to_bits()).cast_signed());
-        from_fn(|lane| whole[lane].clamp(0, 255) as u8)
+        let mut samples = [0; L];
+        for lane in 0..L {
+            let whole = (self.0[lane] + MIDDLE).to_bits().wrapping_sub(MIDDLE.to_bits()).cast_signed();
+            samples[lane] = whole.clamp(0, 255) as u8;
+        }
+        samples
     }
 }
 
