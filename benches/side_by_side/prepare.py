@@ -90,8 +90,7 @@ def postgres_program(name: str) -> str:
 def storage_programs() -> StoragePrograms:
     """Builds them."""
     _say("building the S3 server of the tests, and its peer")
-    build = ["cargo", "build", "--release", "--locked", "-p", "mmr-benches", "-p", "mmr-tests"]
-    _run([*build, "--bin", "s3-test-server", "--example", "s3-writer"], cwd=ROOT)
+    _build("--bin", "s3-test-server", "--example", "s3-writer")
     built = _built()
     return StoragePrograms(built / "s3-test-server", built / "examples" / "s3-writer")
 
@@ -99,8 +98,7 @@ def storage_programs() -> StoragePrograms:
 def hostile_files(directory: Path) -> list[Path]:
     """Thousands of damaged and malicious files, the same ones each time."""
     _say("building the program that writes damaged files")
-    build = ["cargo", "build", "--release", "--locked", "-p", "mmr-tests", "--bin", "hostile-media"]
-    _run(build, cwd=ROOT)
+    _build("--bin", "hostile-media")
     _run([str(_built() / "hostile-media"), str(directory), "40"])
     return sorted((directory / "damaged").iterdir()) + sorted((directory / "bombs").iterdir())
 
@@ -116,6 +114,12 @@ def mmr_binary() -> Path:
     if not os.access(binary, os.X_OK):
         raise Trouble(f"{binary} is not a program")
     return binary
+
+
+def _build(*programs: str) -> None:
+    """Always of the same packages, or the core would be built with other features each time."""
+    build = ["cargo", "build", "--release", "--locked", "-p", "mmr-benches", "-p", "mmr-tests"]
+    _run([*build, *programs], cwd=ROOT)
 
 
 def _built() -> Path:
