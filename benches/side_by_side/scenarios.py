@@ -122,7 +122,7 @@ def _federation(*, quick: bool) -> Iterator[Scenario]:
     # Long enough for what nginx sends at once not to matter.
     size = (200 if quick else 400) * MB
     what = f"all of {_size(size)} not yet here, from 1 Gbit/s, against its origin"
-    yield Scenario("federation", what, partial(federation.whole, what, size, "gigabit"))
+    yield Scenario("federation", what, partial(federation.whole, what, size, pace="gigabit"))
     what = "100 KB not yet here, 1 client, against Synapse"
     yield Scenario("federation", what, partial(federation.beside_synapse, what, 100 * KB))
     one, each = (64 * MIB, 10 * MB) if quick else (1024 * MIB, 100 * MB)
