@@ -23,11 +23,9 @@
 //! that crashes costs its source an error.
 
 mod child;
+mod command;
 mod parent;
 mod protocol;
 pub(super) mod sandbox;
 
-pub use self::{
-    child::run,
-    parent::{WorkerCommand, Workers},
-};
+pub use self::{child::run, command::WorkerCommand, parent::Workers};

@@ -1,9 +1,7 @@
 //! The side of whoever wants thumbnails.
 
 use std::{
-    ffi::OsString,
     io,
-    path::PathBuf,
     process::Stdio,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -18,12 +16,16 @@ use futures_util::StreamExt as _;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout},
     time::Instant,
 };
 
-use super::protocol::{
-    Answer, BROKEN_OFF, Listening, MAX_ANSWER_BYTES, MAX_PICTURE_BYTES, Order, Picture, Ready, Setup, Verdict,
+use super::{
+    command::WorkerCommand,
+    protocol::{
+        Answer, BROKEN_OFF, Listening, MAX_ANSWER_BYTES, MAX_PICTURE_BYTES, Order, Picture, Ready, Setup,
+        Verdict,
+    },
 };
 use crate::{
     lifecycle::Background,
@@ -33,40 +35,6 @@ use crate::{
         Cost, Held, Job, Planned, RenderEngine, RenderError, RenderLimits, RenderOrder, Rendered, Running,
     },
 };
-
-/// How to start a worker: a program that calls [`run`](super::run).
-#[derive(Clone, Debug)]
-pub struct WorkerCommand {
-    program: PathBuf,
-    arguments: Vec<OsString>,
-}
-
-impl WorkerCommand {
-    /// This very program, also when its file has been replaced meanwhile.
-    pub fn this_program(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
-        let program = if cfg!(target_os = "linux") {
-            PathBuf::from("/proc/self/exe")
-        } else {
-            std::env::current_exe().unwrap_or_default()
-        };
-        Self::program(program, arguments)
-    }
-
-    /// Another program.
-    pub fn program(
-        program: impl Into<PathBuf>,
-        arguments: impl IntoIterator<Item = impl Into<OsString>>,
-    ) -> Self {
-        Self { program: program.into(), arguments: arguments.into_iter().map(Into::into).collect() }
-    }
-
-    /// With nothing of our environment and directory, and killed when dropped.
-    pub(in crate::thumbnail) fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments).env_clear().current_dir("/").kill_on_drop(true);
-        command
-    }
-}
 
 /// Workers that wait for something to do. Cheap to clone.
 #[derive(Clone, Debug)]
