@@ -111,8 +111,10 @@ fn decoder_bytes(tile: Size, Stream { sequence, frames }: &Stream) -> u64 {
     // Pictures are padded to whole blocks.
     let padded = |side: u32| u64::from(side).next_multiple_of(128) + 64;
     let (width, height) = (padded(tile.width), padded(tile.height));
-    let samples = width * height / 4 * (sequence.samples_of_four() * sequence.sample_bytes() + NOTE_QUARTERS);
-    samples.saturating_mul(frames + 1) + (width + height) * SIDE_BYTES + WORKING_BYTES
+    let quarters = sequence.samples_of_four() * sequence.sample_bytes() + NOTE_QUARTERS;
+    let samples = (width.saturating_mul(height) / 4).saturating_mul(quarters);
+    let sides = (width + height).saturating_mul(SIDE_BYTES);
+    samples.saturating_mul(frames.saturating_add(1)).saturating_add(sides).saturating_add(WORKING_BYTES)
 }
 
 /// The power of two by which the picture may be made smaller and still be no smaller than wanted.

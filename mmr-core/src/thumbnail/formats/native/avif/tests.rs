@@ -203,3 +203,12 @@ fn cuts_and_damage_are_harmless() {
 fn decoding_ends_once_nobody_waits() {
     checks::assert_decoding_ends_once_nobody_waits(Avif, File::of(Av1::Yuv420).file());
 }
+
+#[test]
+fn what_a_tile_takes_is_not_less_for_being_absurdly_large() {
+    let source = File::of(Av1::Yuv420).file();
+    let picture = container::parse(&source).unwrap().color;
+    let (_, stream) = &Coded::of(&source, &picture).unwrap().tiles[0];
+    let bytes = |side| decoder_bytes(Size::new(side, side), stream);
+    assert!(bytes(32) < bytes(65_535) && bytes(65_535) < bytes(u32::MAX - 256));
+}
