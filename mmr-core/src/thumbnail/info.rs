@@ -95,7 +95,7 @@ impl Thumbnails {
         };
         let ticket = self.0.pool.admit(bytes)?;
         let body = self.0.downloads.read(record, range).await?.body;
-        let probed = match ticket.turn().await?.probe(body, bytes).await {
+        let probed = match ticket.turn().await?.probe(body).await {
             Ok(probed) => {
                 let whole = bytes == record.blob.size || says_at_its_beginning(probed.content_type);
                 Some(Probed { duration: probed.duration.filter(|_| whole), ..probed })

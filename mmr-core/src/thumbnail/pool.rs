@@ -146,7 +146,7 @@ impl RenderPool {
     /// # Errors
     /// See [`RenderError`].
     pub async fn probe(&self, source: ByteStream, bytes: u64) -> Result<Probed, RenderError> {
-        self.admit(bytes)?.turn().await?.probe(source, bytes).await
+        self.admit(bytes)?.turn().await?.probe(source).await
     }
 }
 
@@ -210,8 +210,9 @@ impl Turn {
 }
 
 impl Turn {
-    pub(super) async fn probe(self, source: ByteStream, bytes: u64) -> Result<Probed, RenderError> {
-        let Self { shared, deadline, held, .. } = self;
+    /// Reads no more of a source than places were taken for.
+    pub(super) async fn probe(self, source: ByteStream) -> Result<Probed, RenderError> {
+        let Self { shared, deadline, held, bytes } = self;
         // Nothing is decoded, so that limits on what is decoded say nothing here.
         let policy = ThumbnailPolicy {
             max_pixels: u64::MAX,

@@ -22,7 +22,9 @@ use image::metadata::Orientation;
 
 use self::colour::Colours;
 pub(super) use self::gif::Gif;
-pub(super) use self::jpeg::{Jpeg, Plane, Planes, decoded_at_each_scale, open_with as open_jpeg};
+pub(super) use self::jpeg::{
+    Jpeg, Plane, Planes, decoded_at_each_scale, open_with as open_jpeg, with_margin,
+};
 pub(super) use self::ladder::Area;
 pub(super) use self::output::{Encoders, JPEG_QUALITY, Safe};
 pub(super) use self::png::Png;

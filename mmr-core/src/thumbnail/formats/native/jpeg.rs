@@ -13,10 +13,6 @@ use crate::types::Size;
 /// more. Encoders write about ten.
 const MOST_SCANS: u32 = 64;
 
-/// How many pixels scaling leaves for each pixel needed, in both directions. Scaling a cosine transform cuts
-/// frequencies off sharply; with twice the pixels nothing of it is left after Lanczos.
-const MARGIN: u32 = 2;
-
 /// Samples that are decoded beyond the edges of a picture, before they are cut off.
 const BYTES_PER_COLUMN: u64 = 128;
 
@@ -104,7 +100,7 @@ fn narrow(width: usize, height: usize) -> Result<Size, RenderError> {
 
 /// The smallest scale with enough pixels. Only powers of two have fast transforms.
 fn factor(full: Size, needed: Size) -> ScalingFactor {
-    let wanted = Size::new(needed.width.saturating_mul(MARGIN), needed.height.saturating_mul(MARGIN));
+    let wanted = still::with_margin(needed);
     [8, 4, 2]
         .into_iter()
         .find(|&by| Size::new(full.width.div_ceil(by), full.height.div_ceil(by)).contains(wanted))

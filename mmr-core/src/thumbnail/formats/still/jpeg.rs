@@ -15,6 +15,7 @@ use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder};
 
 pub(in crate::thumbnail::formats) use self::planes::{Plane, Planes};
+pub(in crate::thumbnail::formats) use self::scaled::with_margin;
 use super::source::SourceReader;
 use super::{Format, Header, Source, into_render_error, steps};
 use crate::thumbnail::render::{RenderError, RenderTask};

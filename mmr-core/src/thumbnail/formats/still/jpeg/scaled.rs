@@ -6,10 +6,6 @@ use super::scan;
 use super::transform::{Eight, Four, One, Six, Three, Two};
 use crate::types::Size;
 
-/// How many pixels scaling leaves for each pixel needed, in both directions. Scaling a cosine transform cuts
-/// frequencies off sharply; with twice the pixels nothing of it is left after Lanczos.
-const MARGIN: u32 = 2;
-
 /// How many pixels there are for each eight, in both directions. Others would save little.
 pub(super) const SCALES: [u32; 6] = [1, 2, 3, 4, 6, 8];
 
@@ -55,9 +51,15 @@ pub(super) fn scaled(Size { width, height }: Size, eighths: u32) -> Size {
     Size::new((width * eighths).div_ceil(8), (height * eighths).div_ceil(8))
 }
 
+/// How large a picture has to be decoded. Scaling a cosine transform cuts frequencies off sharply; with twice the pixels in
+/// both directions nothing of it is left after Lanczos.
+pub(in crate::thumbnail::formats) fn with_margin(needed: Size) -> Size {
+    Size::new(needed.width.saturating_mul(2), needed.height.saturating_mul(2))
+}
+
 /// The smallest scale with enough pixels.
 pub(super) fn eighths(full: Size, needed: Size) -> u32 {
-    let wanted = Size::new(needed.width.saturating_mul(MARGIN), needed.height.saturating_mul(MARGIN));
+    let wanted = with_margin(needed);
     SCALES.into_iter().find(|&eighths| scaled(full, eighths).contains(wanted)).unwrap_or(8)
 }
 
