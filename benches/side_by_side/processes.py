@@ -18,6 +18,7 @@ from typing import Self
 from .errors import Trouble
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 _START_DEADLINE = 60.0
 _STOP_DEADLINE = 20.0
 _KERNEL_THREAD = 0x0020_0000  # PF_KTHREAD
@@ -81,8 +82,8 @@ class Child:
         return sum(_peak_bytes(pid) for pid in _family(self.pid)) / 1e6
 
     def memory_mb(self) -> float:
-        """The memory that the program and what it has started take now, in MB; what they share counts once."""
-        return sum(_proportional_bytes(pid) for pid in _family(self.pid)) / 1e6
+        """The memory that the program and what it has started take now, in MB; what they share counts for each."""
+        return sum(_resident_bytes(pid) for pid in _family(self.pid)) / 1e6
 
     @contextmanager
     def with_us_on_one_processor(self) -> Iterator[None]:
@@ -184,14 +185,13 @@ def _peak_bytes(pid: int) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def _proportional_bytes(pid: int) -> int:
-    """What is resident, each page divided among those that have it mapped."""
+def _resident_bytes(pid: int) -> int:
+    """What is resident now; a page that several processes have mapped counts for each."""
     try:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except (FileNotFoundError, ProcessLookupError):
+        pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    except (FileNotFoundError, ProcessLookupError, IndexError):
         return 0
-    found = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
+    return int(pages) * _PAGE
 
 
 def _programs_seconds() -> float:

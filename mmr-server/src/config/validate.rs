@@ -133,9 +133,9 @@ fn fetches(downloads: &Downloads) -> FetchLimits {
 }
 
 fn render(thumbnails: &Thumbnails) -> RenderLimits {
-    // Each is a process that computes: more of them only take memory. The one too many is fed meanwhile.
+    // Each is a process that computes: more of them only take memory.
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = (thumbnails.num_workers as usize).min(processors + 1);
+    let workers = (thumbnails.num_workers as usize).min(processors);
     RenderLimits {
         workers,
         // Deep enough for a room full of pictures, short enough that nobody waits for the deadline in it.

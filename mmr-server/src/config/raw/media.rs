@@ -92,7 +92,7 @@ section! {
         "maxSourceBytes" => max_source_bytes: u64 = 10_485_760, Used Host;
         /// Pictures with this many pixels or more are refused before they are decoded.
         "maxPixels" => max_pixels: u64 [1..=u64::MAX] = 32_000_000, Used Host;
-        /// Files that thumbnails are made of at the same time; never more than one for each processor, and one.
+        /// Files that thumbnails are made of at the same time; never more than one for each processor.
         "numWorkers" => num_workers: u32 [1..=1024] = 10, Used Global;
         /// Sizes that are rendered; a request gets the smallest that is not smaller than it asks for.
         "sizes" => sizes: Vec<Size> = default_sizes(), Used Host;
