@@ -74,6 +74,7 @@ def beside_synapse(what: str, size: int, lab: Lab) -> Comparison:
     for server in (lab.mmr, lab.synapse):
         _read(server, lab.origin.download_path(lab.origin.new_id(size)), size)
     requests: dict[str, int] = {}
+    lab.settle_files()
 
     def measure(server: Server) -> Sample:
         connection: HTTPConnection = server.address.connect()

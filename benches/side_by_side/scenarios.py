@@ -238,6 +238,7 @@ def _compare_uploads(
     for server in uploading:
         server.fresh()
         client.upload_file(server.address, b"warm")
+    lab.settle_files()
     row = lab.compare(traffic.row(what), lab.synapse, measure)
     for server in uploading:
         if server.stored_bytes() < requests[server.name] * traffic.size:

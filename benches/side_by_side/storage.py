@@ -242,6 +242,7 @@ def beside_synapse(what: str, size: int, clients: int, lab: Lab) -> Comparison:
 
         for server in (mmr, synapse):
             client.upload_file(server.address, b"warm")
+        lab.settle_files()
         lab.alternate(row, partial(measure, mmr), partial(measure, synapse))
         for server in (mmr, synapse):
             if server.stored_bytes() < requests[server.name] * size:

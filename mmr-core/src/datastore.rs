@@ -1,6 +1,6 @@
 //! The seam to bytes at rest.
 
-use std::{error::Error, fmt, ops::Range, time::Duration};
+use std::{error::Error, fmt, fs::File, ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -36,6 +36,12 @@ pub use self::{
 pub trait Datastore: fmt::Debug + Send + Sync + 'static {
     /// Opens a writer for a new object. Nothing is visible at `key` until `commit` returns.
     async fn create(&self, key: &BlobKey) -> Result<Box<dyn BlobWriter>, DatastoreError>;
+
+    /// Like `create`, for an object that is to be read while it is made. `None` where that cannot be, because what is being
+    /// made is no file of this machine.
+    async fn create_open(&self, _: &BlobKey) -> Result<Option<OpenObject>, DatastoreError> {
+        Ok(None)
+    }
 
     /// Reads an object, or the bytes of `range`, which must lie inside the object and not be empty.
     ///
@@ -76,6 +82,20 @@ pub trait BlobWriter: Send {
 
     /// Abandons the object and frees what it took.
     async fn abort(self: Box<Self>);
+}
+
+/// A new object in the making that is a file already. Its bytes are written to the file, in place of [`BlobWriter::write`].
+pub struct OpenObject {
+    /// Where the bytes go, from the start of the file on, and can be read.
+    pub file: Arc<File>,
+    /// What makes an object of the file, or removes it.
+    pub writer: Box<dyn BlobWriter>,
+}
+
+impl fmt::Debug for OpenObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenObject").field("file", &self.file).finish_non_exhaustive()
+    }
 }
 
 /// What is asked of a link.

@@ -1,13 +1,13 @@
 //! The only writer of new blobs: bytes first, then the row.
 
-use std::sync::Arc;
+use std::{fs::File, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::{FutureExt as _, StreamExt as _, future};
+use futures_util::{FutureExt as _, StreamExt as _, TryFutureExt as _, future};
 
 use crate::{
     Error, Result,
-    datastore::{BlobWriter, Datastores, Placement},
+    datastore::{BlobWriter, Datastore, Datastores, OpenObject, Placement},
     news::{self, News},
     store::{
         BlobIndex, Inserted, MediaFilter, MediaIndex, NewBlob, NewMedia, NewThumbnail, Page, Refusal,
@@ -36,6 +36,13 @@ pub(crate) struct Target<'p> {
     pub(crate) kind: MediaKind,
     /// `None` is what is configured for everybody.
     pub(crate) placement: Option<&'p Placement>,
+}
+
+/// An object that is about to be written.
+pub(crate) struct Opened {
+    location: BlobLocation,
+    writer: Box<dyn BlobWriter>,
+    file: Option<Arc<File>>,
 }
 
 /// A body that has come in whole and is not visible yet. Dropping it abandons the object.
@@ -75,21 +82,40 @@ impl Ingest {
 
     /// Reads `body` to its end, hashing and writing in one pass.
     pub(crate) async fn stage(&self, target: Target<'_>, body: ByteStream) -> Result<Staged> {
-        self.stage_beside(target, body, &mut None, |_| {}).await
+        Self::stage_beside(self.open(target).await?, body, &mut None, |_| {}).await
     }
 
-    /// The same, and puts the bytes into a spool for those who cannot wait. A spool that fails is dropped, whereupon its
-    /// readers fail; the body comes in all the same. `copied` is called after each chunk.
+    pub(crate) async fn open(&self, target: Target<'_>) -> Result<Opened> {
+        let (datastore, location) = self.place(target)?;
+        let writer = datastore.create(&location.key).await?;
+        Ok(Opened { location, writer, file: None })
+    }
+
+    /// The same, for an object that others read while it is made: of its own file, if it has one.
+    pub(crate) async fn open_to_readers(&self, target: Target<'_>) -> Result<Opened> {
+        let (datastore, location) = self.place(target)?;
+        if let Some(OpenObject { file, writer }) = datastore.create_open(&location.key).await? {
+            return Ok(Opened { location, writer, file: Some(file) });
+        }
+        let writer = datastore.create(&location.key).await?;
+        Ok(Opened { location, writer, file: None })
+    }
+
+    fn place(&self, target: Target<'_>) -> Result<(Arc<dyn Datastore>, BlobLocation)> {
+        let (id, datastore) = self.datastores.pick(target.kind, target.placement)?;
+        Ok((datastore, BlobLocation { datastore: id, key: BlobKey::generate() }))
+    }
+
+    /// [`Ingest::stage`] into an object that is open, and into a spool for those who cannot wait: that of the object itself,
+    /// or one beside it. One beside it that fails is dropped, whereupon its readers fail; the body comes in all the same.
+    /// `copied` is called after each chunk.
     pub(crate) async fn stage_beside(
-        &self,
-        target: Target<'_>,
+        opened: Opened,
         mut body: ByteStream,
         spool: &mut Option<Spool>,
-        copied: impl Fn(&Option<Spool>) + Send,
+        copied: impl Fn(&Option<Spool>) + Send + Sync,
     ) -> Result<Staged> {
-        let (id, datastore) = self.datastores.pick(target.kind, target.placement)?;
-        let location = BlobLocation { datastore: id, key: BlobKey::generate() };
-        let mut writer = datastore.create(&location.key).await?;
+        let Opened { location, mut writer, .. } = opened;
         match copy(&mut body, &mut *writer, spool, copied).await {
             Ok(digests) => Ok(Staged { digests, location, writer }),
             Err(error) => {
@@ -204,35 +230,49 @@ async fn copy(
     body: &mut ByteStream,
     writer: &mut dyn BlobWriter,
     spool: &mut Option<Spool>,
-    copied: impl Fn(&Option<Spool>) + Send,
+    copied: impl Fn(&Option<Spool>) + Send + Sync,
 ) -> Result<Digests> {
     let mut digests = Digesting::new();
     let mut ready = Ready::new(body);
-    while let Some(chunks) = ready.next().await? {
-        let spooled = async {
-            if let Some(open) = spool
-                && let Err(error) = open.append(chunks.clone()).await
-            {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(
-                    error,
-                    "a temporary file for remote media failed: readers wait for the whole of it"
-                );
-                *spool = None;
-            }
-        };
+    let is_object = spool.as_ref().is_some_and(Spool::is_object);
+    let mut next = ready.next().await?;
+    while let Some(chunks) = next {
         let written = async {
             for chunk in &chunks {
                 digests.update(chunk).await?;
-                writer.write(chunk.clone()).await?;
+                if !is_object {
+                    writer.write(chunk.clone()).await?;
+                }
             }
             Ok::<_, Error>(())
         };
-        let ((), written) = future::join(spooled, written).await;
-        written?;
-        copied(spool);
+        let taken_in = async {
+            future::try_join(append(spool, chunks.clone()), written).await?;
+            copied(spool);
+            Ok(())
+        };
+        // More comes in meanwhile.
+        let ((), following) = future::try_join(taken_in, ready.next().map_err(Error::from)).await?;
+        next = following;
     }
     digests.finish().await
+}
+
+/// What only lies beside the object may fail.
+async fn append(spool: &mut Option<Spool>, chunks: Vec<Bytes>) -> Result<()> {
+    let Some(open) = spool else { return Ok(()) };
+    match open.append(chunks).await {
+        Err(error) if !open.is_object() => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(
+                error,
+                "a temporary file for remote media failed: readers wait for the whole of it"
+            );
+            *spool = None;
+            Ok(())
+        }
+        result => Ok(result?),
+    }
 }
 
 /// The chunks of a body, as many at once as are there already: each hop to another thread should be worth it.
@@ -272,6 +312,13 @@ impl<'b> Ready<'b> {
             }
         }
         Ok(Some(chunks))
+    }
+}
+
+impl Opened {
+    /// A spool over the file of the object, where it is one.
+    pub(crate) fn spool(&self, hold_back: u64) -> Option<Spool> {
+        Some(Spool::of_object(Arc::clone(self.file.as_ref()?), hold_back))
     }
 }
 

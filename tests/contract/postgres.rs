@@ -24,6 +24,9 @@ mod pooler;
 #[path = "postgres_plans.rs"]
 mod plans;
 
+#[path = "postgres_together.rs"]
+mod together;
+
 async fn open(url: &str) -> PostgresStore {
     ok(PostgresStore::connect(PostgresOptions::new(url)).await)
 }
@@ -436,6 +439,31 @@ async fn uploads_of_one_user_do_not_wait_for_each_other() {
     let bytes: u64 = records.iter().map(|record| record.blob.size).sum();
     assert_eq!((usage.files, usage.bytes), (3, bytes));
     assert_eq!(ok(store.usage_of_user(&slow).await).files, 2);
+}
+
+#[tokio::test]
+async fn the_planner_hears_of_a_table_that_grew_from_nothing_before_autovacuum_comes_by() {
+    let url = database_url().await;
+    let (store, admin) = (open(&url).await, raw(&url).await);
+    for first in (0..4096).step_by(64) {
+        let rows: Vec<_> = (first..first + 64).map(|number| media(number, number)).collect();
+        let stored = join_all(rows.iter().map(|row| store.insert(row))).await;
+        assert!(stored.into_iter().all(|outcome| matches!(outcome, Ok(Inserted::Stored))));
+    }
+    let known = async || {
+        let sql = "SELECT reltuples FROM pg_class WHERE oid = 'mmr.media'::regclass";
+        admin.query_one(sql, &[]).await.unwrap().get::<_, f32>(0)
+    };
+    let analyzed = async {
+        while known().await < 1000.0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), analyzed).await.expect("the store has it analyzed");
+    let plan = "EXPLAIN SELECT FROM mmr.media WHERE origin = 'example.org' AND media_id = 'media0001'";
+    let rows = admin.query(plan, &[]).await.unwrap();
+    let plan: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+    assert!(plan[0].contains("media_origin_media_id_key"), "{plan:?}");
 }
 
 #[tokio::test]

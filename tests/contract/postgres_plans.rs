@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, fs, time::Duration};
 
+use futures_util::future::join_all;
 use mmr_core::{
     backend::postgres::{PostgresOptions, PostgresStore},
     store::{
@@ -87,6 +88,7 @@ async fn no_statement_reads_a_whole_table() {
         });
         assert!(scanned.is_none(), "{plan}");
     }
+    assert!(functions.iter().any(|function| function.starts_with("mmr.insert_plain_media")), "{functions:?}");
     assert!(functions.len() >= 15, "statements inside of functions are not told of: {functions:?}");
 }
 
@@ -107,6 +109,11 @@ async fn call_everything(store: &PostgresStore) {
         ok(store.upload_facts(&probe).await);
         ok(store.insert(&full(name)).await);
         ok(store.insert(&link(100 + name, name)).await);
+        let together: Vec<_> =
+            (0..4).map(|n| 300 + 4 * name + n).map(|number| media(number, number)).collect();
+        for outcome in join_all(together.iter().map(|media| store.insert(media))).await {
+            ok(outcome);
+        }
         ok(store.reserve(&reservation(200 + name, 0, 60), Some(100)).await);
         ok(store
             .insert(&NewMedia { fills_reservation: true, created: at(1), ..media(200 + name, name) })

@@ -176,10 +176,13 @@ CREATE FUNCTION mmr.shard() RETURNS integer LANGUAGE sql AS $$ SELECT pg_backend
 CREATE FUNCTION mmr.server_of(p_user text) RETURNS text LANGUAGE sql IMMUTABLE AS
 $$ SELECT substr(p_user, strpos(p_user, ':') + 1) $$;
 
+CREATE FUNCTION mmr.name_lock(p_origin text, p_media_id text) RETURNS bigint LANGUAGE sql IMMUTABLE AS
+$$ SELECT hashtextextended(p_origin || '/' || p_media_id, 7001) $$;
+
 -- Locks until the end of the transaction. Two that share a number merely wait for each other.
 CREATE FUNCTION mmr.lock_name(p_origin text, p_media_id text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended(p_origin || '/' || p_media_id, 7001));
+    PERFORM pg_advisory_xact_lock(mmr.name_lock(p_origin, p_media_id));
 END $$;
 
 CREATE FUNCTION mmr.lock_user(p_user text) RETURNS void LANGUAGE plpgsql AS $$
@@ -310,6 +313,7 @@ DECLARE
     v_owner    text;
     v_until    bigint;
     v_reserved boolean;
+    v_taken    boolean;
     v_blob     bigint;
     v_size     bigint;
     v_files    bigint := 0;
@@ -317,11 +321,15 @@ DECLARE
     v_capped   boolean := p_uploader IS NOT NULL AND (p_max_bytes IS NOT NULL OR p_max_files IS NOT NULL);
 BEGIN
     PERFORM mmr.lock_name(p_origin, p_media_id);
-    SELECT r.owner, r.expires INTO v_owner, v_until FROM mmr.reservations r
-    WHERE r.origin = p_origin AND r.media_id = p_media_id FOR UPDATE;
-    v_reserved := FOUND;
-    PERFORM 1 FROM mmr.media m WHERE m.origin = p_origin AND m.media_id = p_media_id;
-    IF FOUND OR (v_reserved AND NOT p_fills) THEN
+    IF p_fills THEN
+        SELECT r.owner, r.expires INTO v_owner, v_until FROM mmr.reservations r
+        WHERE r.origin = p_origin AND r.media_id = p_media_id FOR UPDATE;
+        v_reserved := FOUND;
+    END IF;
+    SELECT EXISTS (SELECT FROM mmr.media m WHERE m.origin = p_origin AND m.media_id = p_media_id)
+        OR NOT p_fills
+        AND EXISTS (SELECT FROM mmr.reservations r WHERE r.origin = p_origin AND r.media_id = p_media_id) INTO v_taken;
+    IF v_taken THEN
         o_outcome := 'taken';
         RETURN;
     END IF;
@@ -361,13 +369,56 @@ BEGIN
         v_blob := mmr.store_blob(p_hash, p_checksum, p_size, p_datastore, p_key);
         EXIT WHEN v_blob IS NOT NULL;
     END LOOP;
-    IF v_reserved THEN
+    IF p_fills THEN
         DELETE FROM mmr.reservations r WHERE r.origin = p_origin AND r.media_id = p_media_id;
     END IF;
     INSERT INTO mmr.media (origin, media_id, blob, content_type, file_name, uploader, created, requires_auth,
         restriction, expires)
     VALUES (p_origin, p_media_id, v_blob, p_content_type, p_file_name, p_uploader, p_created, p_requires_auth,
         p_restriction, p_expires);
+END $$;
+
+-- Records several media of which nobody has heard yet: names that are free, bytes that are new, no reservation, no quota.
+-- Answers which of them were plain like that, counted from 1; about the others nothing is said or done.
+--
+-- In the order of their hashes, so that two calls with the same bytes do not wait in a circle. Planning would take longer
+-- than it does, and what is best does not depend on the parameters.
+CREATE FUNCTION mmr.insert_plain_media(
+    p_origins text[], p_media_ids text[], p_hashes bytea[], p_checksums bytea[], p_sizes bigint[], p_datastores text[],
+    p_keys text[], p_content_types text[], p_file_names text[], p_uploaders text[], p_created bigint[],
+    p_requires_auth boolean[]
+) RETURNS bigint[] LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    v_recorded bigint[];
+BEGIN
+    PERFORM pg_advisory_xact_lock(l.lock) FROM (
+        SELECT DISTINCT mmr.name_lock(n.origin, n.media_id) AS lock
+        FROM unnest(p_origins, p_media_ids) n (origin, media_id) ORDER BY 1
+    ) l;
+    WITH given AS MATERIALIZED (
+        SELECT DISTINCT ON (n.hash) n.*
+        FROM unnest(p_origins, p_media_ids, p_hashes, p_checksums, p_sizes, p_datastores, p_keys, p_content_types,
+            p_file_names, p_uploaders, p_created, p_requires_auth) WITH ORDINALITY
+            n (origin, media_id, hash, checksum, size, datastore, key, content_type, file_name, uploader, created,
+                requires_auth, number)
+        WHERE NOT EXISTS (SELECT FROM mmr.media m WHERE m.origin = n.origin AND m.media_id = n.media_id)
+            AND NOT EXISTS (SELECT FROM mmr.reservations r WHERE r.origin = n.origin AND r.media_id = n.media_id)
+        ORDER BY n.hash
+    ), stored AS (
+        INSERT INTO mmr.blobs (hash, checksum, size, datastore, key)
+        SELECT g.hash, g.checksum, g.size, g.datastore, g.key FROM given g ORDER BY g.hash
+        ON CONFLICT (hash) DO NOTHING RETURNING id, hash
+    ), plain AS MATERIALIZED (
+        SELECT g.*, s.id AS blob FROM stored s JOIN given g ON g.hash = s.hash
+    ), kept AS (
+        DELETE FROM mmr.garbage g USING plain p WHERE g.datastore = p.datastore AND g.key = p.key
+    ), recorded AS (
+        INSERT INTO mmr.media (origin, media_id, blob, content_type, file_name, uploader, created, requires_auth)
+        SELECT p.origin, p.media_id, p.blob, p.content_type, p.file_name, p.uploader, p.created, p.requires_auth
+        FROM plain p
+    )
+    SELECT array_agg(p.number) INTO v_recorded FROM plain p;
+    RETURN coalesce(v_recorded, '{}');
 END $$;
 
 -- Null when the same bytes were stored in the meantime: look again.
@@ -679,4 +730,22 @@ BEGIN
     -- A notification holds 8000 bytes.
     PERFORM pg_notify('mmr_signals', v_id || CASE WHEN octet_length(p_payload) < 4000 THEN ' ' || p_payload ELSE '' END);
     RETURN v_id;
+END $$;
+
+-- Statistics -----------------------------------------------------------------------------------------------------------
+
+-- The planner takes a table without statistics for a tiny one, of which it may as well read the whole index by the origin.
+-- Autovacuum comes by once a minute at best: too late for an import into an empty database.
+CREATE FUNCTION mmr.analyze_grown() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_table text;
+BEGIN
+    FOR v_table IN
+        SELECT c.relname FROM pg_class c
+        WHERE c.relnamespace = 'mmr'::regnamespace AND c.relkind = 'r' AND c.reltuples < 1000
+            AND pg_relation_size(c.oid) > 32 * 8192
+        ORDER BY c.relname
+    LOOP
+        EXECUTE format('ANALYZE mmr.%I', v_table);
+    END LOOP;
 END $$;

@@ -20,7 +20,7 @@ use self::{
     writer::{Target, Writer},
 };
 use crate::{
-    datastore::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError, LinkRequest},
+    datastore::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError, LinkRequest, OpenObject},
     types::{BlobKey, Timestamp},
 };
 
@@ -28,6 +28,7 @@ mod directory;
 pub(super) mod error;
 pub(super) mod extension;
 mod file;
+mod open_file;
 pub(super) mod probe;
 mod reader;
 mod resume;
@@ -188,6 +189,12 @@ impl Datastore for ObjectStoreDatastore {
             runtime: Handle::current(),
         };
         Ok(Box::new(Writer::new(target, self.part_bytes)))
+    }
+
+    async fn create_open(&self, key: &BlobKey) -> Result<Option<OpenObject>, DatastoreError> {
+        let Some(directory) = &self.directory else { return Ok(None) };
+        directory.prepare(key).await?;
+        open_file::create(directory, key, &self.tasks).await.map(Some)
     }
 
     async fn read(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<BlobRead, DatastoreError> {

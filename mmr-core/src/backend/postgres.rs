@@ -22,7 +22,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio_util::sync::DropGuard;
 
-use self::{connect::Connector, news::News, pool::Pool};
+use self::{connect::Connector, media::Queue, news::News, pool::Pool, statistics::Statistics};
 use crate::store::StoreError;
 
 mod blobs;
@@ -40,6 +40,7 @@ mod pool;
 mod previews;
 mod row;
 mod signals;
+mod statistics;
 mod tasks;
 mod thumbnails;
 mod tls;
@@ -116,6 +117,8 @@ pub struct PostgresStore(Arc<Inner>);
 struct Inner {
     pool: Pool,
     news: News,
+    queue: Queue,
+    statistics: Statistics,
     _listening: DropGuard,
 }
 
@@ -134,7 +137,13 @@ impl PostgresStore {
         }
         let pool = Pool::new(connector.clone(), &options)?;
         let (news, listening) = News::start(connector, pool.clone()).await?;
-        Ok(Self(Arc::new(Inner { pool, news, _listening: listening })))
+        Ok(Self(Arc::new(Inner {
+            pool,
+            news,
+            queue: Queue::default(),
+            statistics: Statistics::default(),
+            _listening: listening,
+        })))
     }
 
     /// The migrations that connecting would run.
@@ -157,6 +166,15 @@ impl PostgresStore {
 
     fn pool(&self) -> &Pool {
         &self.0.pool
+    }
+
+    fn queue(&self) -> &Queue {
+        &self.0.queue
+    }
+
+    /// To be called for each row added.
+    fn added(&self) {
+        self.0.statistics.added(&self.0.pool);
     }
 
     fn news(&self) -> &News {

@@ -15,7 +15,7 @@ use futures_util::{StreamExt as _, stream::BoxStream};
 use tokio::sync::Semaphore;
 use url::Url;
 
-use super::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError, LinkRequest};
+use super::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError, LinkRequest, OpenObject};
 use crate::{
     metrics,
     stream::ByteStream,
@@ -149,6 +149,10 @@ fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
 impl Datastore for CachedDatastore {
     async fn create(&self, key: &BlobKey) -> Result<Box<dyn BlobWriter>, DatastoreError> {
         self.inner.create(key).await
+    }
+
+    async fn create_open(&self, key: &BlobKey) -> Result<Option<OpenObject>, DatastoreError> {
+        self.inner.create_open(key).await
     }
 
     async fn read(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<BlobRead, DatastoreError> {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use url::Url;
 
-use super::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError, LinkRequest};
+use super::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError, LinkRequest, OpenObject};
 use crate::{
     stream::{ByteStream, StreamError},
     types::{BlobKey, Timestamp},
@@ -282,6 +282,10 @@ impl Filling {
 impl Datastore for TieredDatastore {
     async fn create(&self, key: &BlobKey) -> Result<Box<dyn BlobWriter>, DatastoreError> {
         self.far.create(key).await
+    }
+
+    async fn create_open(&self, key: &BlobKey) -> Result<Option<OpenObject>, DatastoreError> {
+        self.far.create_open(key).await
     }
 
     async fn read(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<BlobRead, DatastoreError> {

@@ -198,7 +198,17 @@ impl Remote {
         };
         let is_small = len.is_some_and(|len| len <= HOLD_BACK);
         let turn = if is_small { None } else { Some(place.turn().await) };
-        let mut spool = if is_small { None } else { self.spool().await };
+        let target = Target { kind: MediaKind::Remote, placement: wanted.policy.placement.as_ref() };
+        let (opened, mut spool) = if is_small {
+            (self.0.ingest.open(target).await?, None)
+        } else {
+            let opened = self.0.ingest.open_to_readers(target).await?;
+            let spool = match opened.spool(HOLD_BACK) {
+                Some(spool) => Some(spool),
+                None => self.spool().await,
+            };
+            (opened, spool)
+        };
         if let Some(spool) = &spool {
             let (content_type, file_name) = (content_type.clone(), file_name.clone());
             let arrival = Arrival::new(content_type, file_name, len, spool.reader());
@@ -216,8 +226,7 @@ impl Remote {
                 });
             }
         };
-        let target = Target { kind: MediaKind::Remote, placement: wanted.policy.placement.as_ref() };
-        let staging = self.0.ingest.stage_beside(target, body, &mut spool, copied);
+        let staging = Ingest::stage_beside(opened, body, &mut spool, copied);
         let staged = match turn {
             Some(turn) => turn.hold_for(staging).await,
             None => staging.await,
@@ -241,7 +250,7 @@ impl Remote {
         }
     }
 
-    /// What readers read from while a body arrives. Without one they get what is stored, when it is; so they do when the
+    /// What readers read from while a body arrives that is no file on its way. Without one they get what is stored, when it is; so they do when the
     /// whole body would be held back anyway.
     async fn spool(&self) -> Option<Spool> {
         let spool = Spool::create(self.0.spool_directory.as_deref(), HOLD_BACK).await;

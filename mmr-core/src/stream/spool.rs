@@ -11,7 +11,7 @@ use super::{Buffers, ByteStream, StreamError, page_cache};
 /// Bytes read from the file at once.
 const CHUNK: usize = 128 * 1024;
 
-/// The writing end: an unnamed temporary file that vanishes with its last reader.
+/// The writing end: an unnamed temporary file that vanishes with its last reader, or a file that somebody brings.
 ///
 /// Readers never get the last `hold_back` bytes before [`Spool::finish`], so that a verdict on the whole body can
 /// still break every reader's connection. Dropping the spool unfinished fails all readers.
@@ -19,6 +19,7 @@ const CHUNK: usize = 128 * 1024;
 pub struct Spool {
     shared: Arc<Shared>,
     written: u64,
+    is_object: bool,
 }
 
 /// The reading end. Cheap to clone.
@@ -27,7 +28,7 @@ pub struct SpoolReader(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    file: File,
+    file: Arc<File>,
     hold_back: u64,
     state: watch::Sender<State>,
 }
@@ -55,8 +56,24 @@ impl Spool {
         let directory = directory.map(Path::to_path_buf);
         let make = move || directory.map_or_else(tempfile::tempfile, tempfile::tempfile_in);
         let file = spawn_blocking(make).await.map_err(io::Error::other)??;
+        Ok(Self::new(Arc::new(file), hold_back, false))
+    }
+
+    /// Puts the bytes into the file of an object in the making.
+    #[must_use]
+    pub fn of_object(file: Arc<File>, hold_back: u64) -> Self {
+        Self::new(file, hold_back, true)
+    }
+
+    fn new(file: Arc<File>, hold_back: u64, is_object: bool) -> Self {
         let state = watch::Sender::new(State { written: 0, end: End::Open });
-        Ok(Self { shared: Arc::new(Shared { file, hold_back, state }), written: 0 })
+        Self { shared: Arc::new(Shared { file, hold_back, state }), written: 0, is_object }
+    }
+
+    /// Whether the file is that of an object: then nobody else has its bytes.
+    #[must_use]
+    pub const fn is_object(&self) -> bool {
+        self.is_object
     }
 
     /// Appends `chunks`; readers see them when this returns.

@@ -82,6 +82,9 @@ impl Resolver {
     }
 
     /// Where `name` offers `service`, which is like `_matrix-fed._tcp`.
+    ///
+    /// A target must not be an alias (RFC 2782). That binds who publishes the record: one that is an alias all the same is
+    /// resolved like any name, as other homeservers do, or media of servers that everybody else reaches would be missing.
     pub(super) async fn services(&self, service: &str, name: &str) -> Result<Services, NetError> {
         let lookup = self.lookup(&format!("{service}.{name}"), RecordType::SRV).await?;
         let mut records: Vec<_> = lookup.iter().flat_map(Lookup::answers).filter_map(srv).collect();

@@ -16,7 +16,10 @@ use crate::{
     types::{ContentHash, FileName, Lookup, MediaRecord, Mxc, Reservation, Restriction, Timestamp},
 };
 
+mod together;
 mod walk;
+
+pub(super) use self::together::Queue;
 
 #[async_trait]
 impl MediaIndex for PostgresStore {
@@ -50,7 +53,10 @@ impl MediaIndex for PostgresStore {
     }
 
     async fn insert(&self, media: &NewMedia) -> Result<Inserted, StoreError> {
-        inserted(&self.pool().write(INSERT, &columns_of(media)).await?, "media")
+        if together::may_be_plain(media) {
+            return together::insert(self, media).await;
+        }
+        insert_alone(self, media).await
     }
 
     async fn list(&self, filter: &MediaFilter, page: &Page) -> Result<Vec<MediaRecord>, StoreError> {
@@ -88,6 +94,12 @@ impl MediaIndex for PostgresStore {
         let times = latest.values().map(|at| int(at.as_millis())).collect();
         self.pool().write(TOUCH, &[Value::BytesList(hashes), Value::Ints(times)]).await.map(drop)
     }
+}
+
+async fn insert_alone(store: &PostgresStore, media: &NewMedia) -> Result<Inserted, StoreError> {
+    let rows = store.pool().write(INSERT, &columns_of(media)).await?;
+    store.added();
+    inserted(&rows, "media")
 }
 
 /// The columns of what [`looked_up`] reads.

@@ -3,8 +3,8 @@
 use std::{future::Future, time::Duration};
 
 use deadpool_postgres::{
-    Manager, ManagerConfig, Object, Pool as Connections, PoolError, RecyclingMethod, Runtime, TimeoutType,
-    Timeouts,
+    Manager, ManagerConfig, Object, Pool as Connections, PoolError, QueueMode, RecyclingMethod, Runtime,
+    TimeoutType, Timeouts,
 };
 use tokio::{runtime::Handle, time::timeout};
 use tokio_postgres::{
@@ -64,6 +64,8 @@ impl Pool {
                 create: Some(options.connect_timeout),
                 recycle: Some(options.connect_timeout),
             })
+            // What ran last is warm, there and here; and what is not needed stands still, and is closed.
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| StoreError::Other(error.into()))?;
@@ -197,6 +199,11 @@ impl Pool {
         self.connections.close();
     }
 
+    /// How long a call waits before its statement is sent.
+    pub(super) const fn acquire_timeout(&self) -> Duration {
+        self.acquire_timeout
+    }
+
     pub(super) fn is_pooled(&self) -> bool {
         self.connector.is_pooled()
     }
@@ -258,7 +265,7 @@ impl Drop for Held<'_> {
     }
 }
 
-fn in_background(work: impl Future<Output = ()> + Send + 'static) {
+pub(super) fn in_background(work: impl Future<Output = ()> + Send + 'static) {
     if let Ok(runtime) = Handle::try_current() {
         runtime.spawn(work);
     }

@@ -21,24 +21,27 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) enum Value<'a> {
     Bool(bool),
+    Bools(Vec<bool>),
     Bytes(Option<Cow<'a, [u8]>>),
     BytesList(Vec<Vec<u8>>),
     Int(Option<i64>),
     Ints(Vec<i64>),
     Text(Option<Cow<'a, str>>),
     Texts(Option<Vec<Cow<'a, str>>>),
+    MaybeTexts(Vec<Option<Cow<'a, str>>>),
 }
 
 impl Value<'_> {
     pub(super) const fn ty(&self) -> Type {
         match self {
             Self::Bool(_) => Type::BOOL,
+            Self::Bools(_) => Type::BOOL_ARRAY,
             Self::Bytes(_) => Type::BYTEA,
             Self::BytesList(_) => Type::BYTEA_ARRAY,
             Self::Int(_) => Type::INT8,
             Self::Ints(_) => Type::INT8_ARRAY,
             Self::Text(_) => Type::TEXT,
-            Self::Texts(_) => Type::TEXT_ARRAY,
+            Self::Texts(_) | Self::MaybeTexts(_) => Type::TEXT_ARRAY,
         }
     }
 }
@@ -47,12 +50,14 @@ impl ToSql for Value<'_> {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         match self {
             Self::Bool(value) => value.to_sql(ty, out),
+            Self::Bools(list) => list.to_sql(ty, out),
             Self::Bytes(bytes) => bytes.as_deref().to_sql(ty, out),
             Self::BytesList(list) => list.to_sql(ty, out),
             Self::Int(number) => number.to_sql(ty, out),
             Self::Ints(list) => list.to_sql(ty, out),
             Self::Text(text) => text.as_deref().to_sql(ty, out),
             Self::Texts(list) => list.to_sql(ty, out),
+            Self::MaybeTexts(list) => list.to_sql(ty, out),
         }
     }
 
@@ -126,6 +131,11 @@ impl<'a> From<Option<&'a Checksum>> for Value<'a> {
 /// Many texts as one parameter.
 pub(super) fn texts<'a>(list: impl IntoIterator<Item = &'a str>) -> Value<'a> {
     Value::Texts(Some(list.into_iter().map(clean).collect()))
+}
+
+/// The same, where some are missing.
+pub(super) fn maybe_texts<'a>(list: impl IntoIterator<Item = Option<&'a str>>) -> Value<'a> {
+    Value::MaybeTexts(list.into_iter().map(|text| text.map(clean)).collect())
 }
 
 /// A list of parameters of different kinds.

@@ -57,7 +57,9 @@ impl ThumbnailIndex for PostgresStore {
         let rest =
             values![thumbnail.content_type.as_str(), thumbnail.width, thumbnail.height, thumbnail.created,];
         let params: Vec<_> = key.into_iter().chain(admitted(&thumbnail.blob)).chain(rest).collect();
-        inserted(&self.pool().write(INSERT, &params).await?, "thumbnails")
+        let rows = self.pool().write(INSERT, &params).await?;
+        self.added();
+        inserted(&rows, "thumbnails")
     }
 
     async fn remove_thumbnails(

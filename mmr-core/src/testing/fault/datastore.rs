@@ -9,7 +9,7 @@ use url::Url;
 
 use super::{Failure as _, Fault, FaultPlan, Injected};
 use crate::{
-    datastore::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError, LinkRequest},
+    datastore::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError, LinkRequest, OpenObject},
     stream::StreamError,
     types::{BlobKey, Timestamp},
 };
@@ -40,6 +40,12 @@ impl Datastore for FaultyDatastore {
     async fn create(&self, key: &BlobKey) -> Result<Box<dyn BlobWriter>, DatastoreError> {
         let inner = self.plan.call("Datastore::create", self.inner.create(key)).await?;
         Ok(Box::new(FaultyWriter { inner, plan: self.plan.clone() }))
+    }
+
+    async fn create_open(&self, key: &BlobKey) -> Result<Option<OpenObject>, DatastoreError> {
+        let open = self.plan.call("Datastore::create_open", self.inner.create_open(key)).await?;
+        let faulty = |inner| Box::new(FaultyWriter { inner, plan: self.plan.clone() });
+        Ok(open.map(|OpenObject { file, writer }| OpenObject { file, writer: faulty(writer) }))
     }
 
     async fn read(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<BlobRead, DatastoreError> {

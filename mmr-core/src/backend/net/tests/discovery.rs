@@ -117,6 +117,16 @@ async fn step_4_a_service_record() {
 }
 
 #[tokio::test]
+async fn an_alias_as_the_target_of_a_service_record_is_followed() {
+    let world = World::new().await;
+    let origin = world.origin(&[SERVER]).await;
+    world.dns.service(FED, 0, origin.port(), "alias.test.");
+    world.dns.alias("alias.test", "target.test.");
+    world.dns.address_of("target.test", "127.0.0.1");
+    assert_eq!(arrives(&world.client(), SERVER, &origin).await, named(SERVER, SERVER));
+}
+
+#[tokio::test]
 async fn step_5_a_deprecated_service_record() {
     let world = World::new().await;
     let origin = world.origin(&[SERVER]).await;

@@ -8,7 +8,10 @@ use std::{
 
 use hickory_resolver::proto::{
     op::{Message, ResponseCode},
-    rr::{Name, RData, Record, RecordType, rdata::SRV},
+    rr::{
+        Name, RData, Record, RecordType,
+        rdata::{CNAME, SRV},
+    },
 };
 use tokio::{net::UdpSocket, task::JoinSet};
 
@@ -53,6 +56,10 @@ impl NameServer {
         self.add(name, RData::SRV(SRV::new(priority, 0, port, target)));
     }
 
+    pub(super) fn alias(&self, name: &str, target: &str) {
+        self.add(name, RData::CNAME(CNAME(Name::from_ascii(target).unwrap())));
+    }
+
     /// From now on questions about the name and type end with SERVFAIL.
     pub(super) fn break_name(&self, name: &str, kind: RecordType) {
         self.zone.lock().unwrap().broken.push((name.to_owned(), kind));
@@ -78,7 +85,8 @@ impl Zone {
         if self.broken.contains(&(name.clone(), kind)) {
             answer.metadata.response_code = ResponseCode::ServFail;
         } else if let Some(records) = self.records.get(&name) {
-            let matching = records.iter().filter(|data| data.record_type() == kind);
+            let is_asked_for = |data: &&RData| [kind, RecordType::CNAME].contains(&data.record_type());
+            let matching = records.iter().filter(is_asked_for);
             answer
                 .add_answers(matching.map(|data| Record::from_rdata(query.name().clone(), 0, data.clone())));
         } else {

@@ -1,0 +1,198 @@
+//! An object of a directory that is open to readers while it is made: a file under its staged name, written to in place.
+//! Committing syncs it and gives it its name.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::{runtime::Handle, sync::oneshot, task::spawn_blocking};
+use tokio_util::task::TaskTracker;
+
+use super::{directory::Directory, error::classify};
+use crate::{
+    datastore::{BlobWriter, DatastoreError, OpenObject},
+    types::BlobKey,
+};
+
+#[derive(Debug, thiserror::Error)]
+#[error("the commit ended without a result")]
+struct NoResult;
+
+/// Makes the file of a new object. Its directory is there already.
+pub(super) async fn create(
+    directory: &Directory,
+    key: &BlobKey,
+    tasks: &TaskTracker,
+) -> Result<OpenObject, DatastoreError> {
+    let names = Names { staged: directory.staged(key), path: directory.path(key), fsync: directory.syncs() };
+    let staged = names.staged.clone();
+    let open = move || File::options().read(true).write(true).create_new(true).open(staged);
+    let file = Arc::new(spawn_blocking(open).await.map_err(classify)?.map_err(classify)?);
+    let writer = Writer {
+        file: Arc::clone(&file),
+        written: 0,
+        names: Some(names),
+        tasks: tasks.clone(),
+        runtime: Handle::current(),
+    };
+    Ok(OpenObject { file, writer: Box::new(writer) })
+}
+
+struct Writer {
+    file: Arc<File>,
+    written: u64,
+    /// Until somebody sees to what becomes of the file.
+    names: Option<Names>,
+    // Commits and clean-ups go on when their callers do not.
+    tasks: TaskTracker,
+    runtime: Handle,
+}
+
+struct Names {
+    staged: PathBuf,
+    path: PathBuf,
+    fsync: bool,
+}
+
+#[async_trait]
+impl BlobWriter for Writer {
+    async fn write(&mut self, chunk: Bytes) -> Result<(), DatastoreError> {
+        let (file, offset, len) = (Arc::clone(&self.file), self.written, chunk.len() as u64);
+        let write = move || file.write_all_at(&chunk, offset);
+        spawn_blocking(write).await.map_err(classify)?.map_err(classify)?;
+        self.written += len;
+        Ok(())
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<(), DatastoreError> {
+        let Some(names) = self.names.take() else { return Err(DatastoreError::Other(NoResult.into())) };
+        let file = Arc::clone(&self.file);
+        let (answer, answered) = oneshot::channel();
+        self.tasks.spawn_blocking(move || {
+            let result = names.commit(&file);
+            if result.is_err() {
+                forget(&names.staged);
+            }
+            // Nobody will ever name an object whose writer went away during the commit.
+            if let Err(Ok(())) = answer.send(result) {
+                forget(&names.path);
+            }
+        });
+        let result = answered.await.map_err(|_| DatastoreError::Unavailable(NoResult.into()))?;
+        result.map_err(classify)
+    }
+
+    async fn abort(mut self: Box<Self>) {
+        let Some(names) = self.names.take() else { return };
+        // It fails only when the runtime shuts down.
+        let _ = self.tasks.spawn_blocking(move || forget(&names.staged)).await;
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let Some(names) = self.names.take() else { return };
+        self.tasks.spawn_blocking_on(move || forget(&names.staged), &self.runtime);
+    }
+}
+
+impl Names {
+    fn commit(&self, file: &File) -> io::Result<()> {
+        if self.fsync {
+            file.sync_all()?;
+        }
+        fs::rename(&self.staged, &self.path)?;
+        match self.path.parent() {
+            Some(above) if self.fsync => File::open(above)?.sync_all(),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn forget(path: &Path) {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(error, "{} is left for the sweep", path.display());
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::ObjectStoreDatastore, *};
+    use crate::{backend::object_store::DirectoryOptions, datastore::Datastore as _};
+
+    async fn made(store: &ObjectStoreDatastore, key: &BlobKey) -> OpenObject {
+        store.create_open(key).await.unwrap().expect("objects of a directory are files")
+    }
+
+    fn store() -> (tempfile::TempDir, ObjectStoreDatastore) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = ObjectStoreDatastore::directory(directory.path(), DirectoryOptions::default()).unwrap();
+        (directory, store)
+    }
+
+    async fn content(store: &ObjectStoreDatastore, key: &BlobKey) -> Result<Bytes, DatastoreError> {
+        Ok(store.read(key, None).await?.body.collect_up_to(1000).await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_is_written_to_the_file_is_the_object_once_it_is_committed() {
+        let (_directory, store) = store();
+        let key = BlobKey::generate();
+        let OpenObject { file, writer } = made(&store, &key).await;
+        file.write_all_at(b"bytes", 0).unwrap();
+        assert!(matches!(content(&store, &key).await, Err(DatastoreError::NotFound)));
+        writer.commit().await.unwrap();
+        assert_eq!(content(&store, &key).await.unwrap(), "bytes");
+    }
+
+    #[tokio::test]
+    async fn what_the_writer_is_given_can_be_read_from_the_file_at_once() {
+        let (_directory, store) = store();
+        let OpenObject { file, mut writer } = made(&store, &BlobKey::generate()).await;
+        writer.write(Bytes::from_static(b"by")).await.unwrap();
+        writer.write(Bytes::from_static(b"tes")).await.unwrap();
+        let mut read = [0; 5];
+        file.read_exact_at(&mut read, 0).unwrap();
+        assert_eq!(&read, b"bytes");
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_is_dropped_or_aborted_leaves_no_file() {
+        let (directory, store) = store();
+        let key = BlobKey::generate();
+        for abort in [true, false] {
+            let OpenObject { file, writer } = made(&store, &key).await;
+            file.write_all_at(b"bytes", 0).unwrap();
+            if abort {
+                writer.abort().await;
+            } else {
+                drop(writer);
+                store.settled().await;
+            }
+            let above = directory.path().join(key.as_str());
+            assert_eq!(fs::read_dir(above.parent().unwrap()).unwrap().count(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_fails_leaves_no_file() {
+        let (directory, store) = store();
+        let key = BlobKey::generate();
+        let path = directory.path().join(key.as_str());
+        let OpenObject { writer, .. } = made(&store, &key).await;
+        fs::create_dir(&path).unwrap();
+        assert!(writer.commit().await.is_err());
+        store.settled().await;
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+}
