@@ -88,13 +88,18 @@ pub trait BlobWriter: Send {
 pub struct OpenObject {
     /// Where the bytes go, from the start of the file on, and can be read.
     pub file: Arc<File>,
+    /// Whether the commit syncs the file: then whoever writes much should have it synced on the way.
+    pub synced: bool,
     /// What makes an object of the file, or removes it.
     pub writer: Box<dyn BlobWriter>,
 }
 
 impl fmt::Debug for OpenObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenObject").field("file", &self.file).finish_non_exhaustive()
+        f.debug_struct("OpenObject")
+            .field("file", &self.file)
+            .field("synced", &self.synced)
+            .finish_non_exhaustive()
     }
 }
 

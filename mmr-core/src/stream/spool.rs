@@ -4,7 +4,10 @@ use std::{fs::File, io, ops::Range, os::unix::fs::FileExt as _, path::Path, sync
 
 use bytes::Bytes;
 use futures_util::stream;
-use tokio::{sync::watch, task::spawn_blocking};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, spawn_blocking},
+};
 
 use super::{Buffers, ByteStream, StreamError, page_cache};
 
@@ -19,8 +22,19 @@ const CHUNK: usize = 128 * 1024;
 pub struct Spool {
     shared: Arc<Shared>,
     written: u64,
-    is_object: bool,
+    object: Option<Object>,
 }
+
+/// How much of the file of an object the disk has been asked to write down.
+#[derive(Debug)]
+struct Object {
+    synced: bool,
+    unsynced: u64,
+    syncing: Option<JoinHandle<()>>,
+}
+
+/// Bytes from one sync to the next.
+const SYNC_EVERY: u64 = 16 << 20;
 
 /// The reading end. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -56,24 +70,29 @@ impl Spool {
         let directory = directory.map(Path::to_path_buf);
         let make = move || directory.map_or_else(tempfile::tempfile, tempfile::tempfile_in);
         let file = spawn_blocking(make).await.map_err(io::Error::other)??;
-        Ok(Self::new(Arc::new(file), hold_back, false))
+        Ok(Self::beside(Arc::new(file), hold_back))
     }
 
-    /// Puts the bytes into the file of an object in the making.
+    /// Puts the bytes into a file of its own.
+    pub(crate) fn beside(file: Arc<File>, hold_back: u64) -> Self {
+        Self::new(file, None, hold_back)
+    }
+
+    /// Puts the bytes into the file of an object in the making, which is synced on the way if it will be in the end.
     #[must_use]
-    pub fn of_object(file: Arc<File>, hold_back: u64) -> Self {
-        Self::new(file, hold_back, true)
+    pub fn of_object(file: Arc<File>, synced: bool, hold_back: u64) -> Self {
+        Self::new(file, Some(Object { synced, unsynced: 0, syncing: None }), hold_back)
     }
 
-    fn new(file: Arc<File>, hold_back: u64, is_object: bool) -> Self {
+    fn new(file: Arc<File>, object: Option<Object>, hold_back: u64) -> Self {
         let state = watch::Sender::new(State { written: 0, end: End::Open });
-        Self { shared: Arc::new(Shared { file, hold_back, state }), written: 0, is_object }
+        Self { shared: Arc::new(Shared { file, hold_back, state }), written: 0, object }
     }
 
     /// Whether the file is that of an object: then nobody else has its bytes.
     #[must_use]
     pub const fn is_object(&self) -> bool {
-        self.is_object
+        self.object.is_some()
     }
 
     /// Appends `chunks`; readers see them when this returns.
@@ -84,9 +103,13 @@ impl Spool {
                 shared.file.write_all_at(chunk, offset).map(|()| offset + chunk.len() as u64)
             })
         };
+        let before = self.written;
         self.written = spawn_blocking(write).await.map_err(storage)?.map_err(storage)?;
         let written = self.written;
         self.shared.state.send_modify(|state| state.written = written);
+        if let Some(object) = &mut self.object {
+            object.wrote(written - before, &self.shared).await;
+        }
         Ok(())
     }
 
@@ -99,6 +122,24 @@ impl Spool {
     #[must_use]
     pub fn reader(&self) -> SpoolReader {
         SpoolReader(Arc::clone(&self.shared))
+    }
+}
+
+impl Object {
+    /// One sync at a time, beside what is still coming: a disk that is slower than the network slows the sender down now,
+    /// rather than the commit.
+    async fn wrote(&mut self, bytes: u64, shared: &Arc<Shared>) {
+        self.unsynced += bytes;
+        if !self.synced || self.unsynced < SYNC_EVERY {
+            return;
+        }
+        if let Some(syncing) = &mut self.syncing {
+            syncing.await.unwrap_or_default();
+        }
+        let shared = Arc::clone(shared);
+        // What fails here fails at the commit too, which tells.
+        self.syncing = Some(spawn_blocking(move || drop(shared.file.sync_data())));
+        self.unsynced = 0;
     }
 }
 

@@ -24,16 +24,16 @@ use crate::{
 #[error("the commit ended without a result")]
 struct NoResult;
 
-/// Makes the file of a new object. Its directory is there already.
+/// Makes the file of a new object. Its directory is there already where it has to be durable.
 pub(super) async fn create(
     directory: &Directory,
     key: &BlobKey,
     tasks: &TaskTracker,
 ) -> Result<OpenObject, DatastoreError> {
-    let names = Names { staged: directory.staged(key), path: directory.path(key), fsync: directory.syncs() };
+    let synced = directory.syncs();
+    let names = Names { staged: directory.staged(key), path: directory.path(key), fsync: synced };
     let staged = names.staged.clone();
-    let open = move || File::options().read(true).write(true).create_new(true).open(staged);
-    let file = Arc::new(spawn_blocking(open).await.map_err(classify)?.map_err(classify)?);
+    let file = Arc::new(spawn_blocking(move || open(&staged)).await.map_err(classify)?.map_err(classify)?);
     let writer = Writer {
         file: Arc::clone(&file),
         written: 0,
@@ -41,7 +41,20 @@ pub(super) async fn create(
         tasks: tasks.clone(),
         runtime: Handle::current(),
     };
-    Ok(OpenObject { file, writer: Box::new(writer) })
+    Ok(OpenObject { file, synced, writer: Box::new(writer) })
+}
+
+/// Directories that need not be durable are made by whoever comes first.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create_new(true);
+    match (options.open(path), path.parent()) {
+        (Err(error), Some(above)) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(above)?;
+            options.open(path)
+        }
+        (result, _) => result,
+    }
 }
 
 struct Writer {
@@ -77,7 +90,9 @@ impl BlobWriter for Writer {
         self.tasks.spawn_blocking(move || {
             let result = names.commit(&file);
             if result.is_err() {
+                // It may have its name already.
                 forget(&names.staged);
+                forget(&names.path);
             }
             // Nobody will ever name an object whose writer went away during the commit.
             if let Err(Ok(())) = answer.send(result) {
@@ -135,8 +150,12 @@ mod tests {
     }
 
     fn store() -> (tempfile::TempDir, ObjectStoreDatastore) {
+        store_with(DirectoryOptions::default())
+    }
+
+    fn store_with(options: DirectoryOptions) -> (tempfile::TempDir, ObjectStoreDatastore) {
         let directory = tempfile::tempdir().unwrap();
-        let store = ObjectStoreDatastore::directory(directory.path(), DirectoryOptions::default()).unwrap();
+        let store = ObjectStoreDatastore::directory(directory.path(), options).unwrap();
         (directory, store)
     }
 
@@ -146,19 +165,22 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_written_to_the_file_is_the_object_once_it_is_committed() {
-        let (_directory, store) = store();
-        let key = BlobKey::generate();
-        let OpenObject { file, writer } = made(&store, &key).await;
-        file.write_all_at(b"bytes", 0).unwrap();
-        assert!(matches!(content(&store, &key).await, Err(DatastoreError::NotFound)));
-        writer.commit().await.unwrap();
-        assert_eq!(content(&store, &key).await.unwrap(), "bytes");
+        for fsync in [true, false] {
+            let (_directory, store) = store_with(DirectoryOptions { fsync });
+            let key = BlobKey::generate();
+            let OpenObject { file, synced, writer } = made(&store, &key).await;
+            assert_eq!(synced, fsync);
+            file.write_all_at(b"bytes", 0).unwrap();
+            assert!(matches!(content(&store, &key).await, Err(DatastoreError::NotFound)));
+            writer.commit().await.unwrap();
+            assert_eq!(content(&store, &key).await.unwrap(), "bytes");
+        }
     }
 
     #[tokio::test]
     async fn what_the_writer_is_given_can_be_read_from_the_file_at_once() {
         let (_directory, store) = store();
-        let OpenObject { file, mut writer } = made(&store, &BlobKey::generate()).await;
+        let OpenObject { file, mut writer, .. } = made(&store, &BlobKey::generate()).await;
         writer.write(Bytes::from_static(b"by")).await.unwrap();
         writer.write(Bytes::from_static(b"tes")).await.unwrap();
         let mut read = [0; 5];
@@ -171,7 +193,7 @@ mod tests {
         let (directory, store) = store();
         let key = BlobKey::generate();
         for abort in [true, false] {
-            let OpenObject { file, writer } = made(&store, &key).await;
+            let OpenObject { file, writer, .. } = made(&store, &key).await;
             file.write_all_at(b"bytes", 0).unwrap();
             if abort {
                 writer.abort().await;

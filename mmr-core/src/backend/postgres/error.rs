@@ -60,6 +60,18 @@ pub(super) fn fate(error: &Error) -> Fate {
     }
 }
 
+/// Whether a write that failed like that may have happened all the same.
+pub(super) fn may_have_happened(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if cause.is::<NoAnswer>() || cause.downcast_ref().is_some_and(|error| fate(error) == Fate::Lost) {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
+}
+
 /// Whether the connection is of no more use.
 pub(super) fn is_broken(error: &Error) -> bool {
     match error.code() {

@@ -199,11 +199,6 @@ impl Pool {
         self.connections.close();
     }
 
-    /// How long a call waits before its statement is sent.
-    pub(super) const fn acquire_timeout(&self) -> Duration {
-        self.acquire_timeout
-    }
-
     pub(super) fn is_pooled(&self) -> bool {
         self.connector.is_pooled()
     }

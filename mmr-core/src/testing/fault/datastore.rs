@@ -45,7 +45,7 @@ impl Datastore for FaultyDatastore {
     async fn create_open(&self, key: &BlobKey) -> Result<Option<OpenObject>, DatastoreError> {
         let open = self.plan.call("Datastore::create_open", self.inner.create_open(key)).await?;
         let faulty = |inner| Box::new(FaultyWriter { inner, plan: self.plan.clone() });
-        Ok(open.map(|OpenObject { file, writer }| OpenObject { file, writer: faulty(writer) }))
+        Ok(open.map(|open| OpenObject { writer: faulty(open.writer), ..open }))
     }
 
     async fn read(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<BlobRead, DatastoreError> {

@@ -1,12 +1,13 @@
 //! Recording what several uploads bring at the same time in one transaction.
 //!
-//! Most media is plain: a name that was just made up, bytes that nobody had, no reservation, no quota. While [`AT_ONCE`]
-//! calls record some, others wait for their turn, and then go together: one round trip and one commit for all of them. What
+//! Most media is plain: a name that was just made up, bytes that nobody had, no reservation, no quota. While one
+//! call records some, others wait for their turn, and then go together: one round trip and one commit for all of them. What
 //! turns out not to be plain is recorded by itself.
 
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use futures_util::future::join_all;
@@ -18,17 +19,17 @@ use tokio::{
 use super::super::{
     PostgresStore,
     blobs::only,
-    error::Exhausted,
+    error::may_have_happened,
     pool::in_background,
     row::{Columns, Value, int, maybe_texts, texts},
 };
 use crate::{
     store::{Inserted, NewBlob, NewMedia, QuotaCap, StoreError},
-    types::{BlobRecord, Checksum, FileName},
+    types::{BlobRecord, Checksum, DatastoreId, FileName},
 };
 
-/// How many transactions record plain media: the more, the less goes together.
-const AT_ONCE: usize = 1;
+/// How long somebody waits for his turn. Whoever has it may be waiting for another's lock, and the others need not.
+const PATIENCE: Duration = Duration::from_millis(100);
 /// How much media is recorded in one transaction.
 const TOGETHER: usize = 64;
 
@@ -40,7 +41,8 @@ pub(in super::super) struct Queue(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    running: usize,
+    /// When the turn began of whoever has it.
+    since: Option<Instant>,
     waiting: Vec<Waiting>,
     /// The number of who came last.
     last: u64,
@@ -55,23 +57,44 @@ struct Waiting {
 
 type Outcome = Result<Inserted, StoreError>;
 
+/// What becomes of somebody who joins.
+enum Joined {
+    /// It is his [`Turn`], which has to be passed on.
+    Turn,
+    Waiting {
+        number: u64,
+        answer: Receiver<Outcome>,
+    },
+    /// Whoever has the turn has had it for too long.
+    Stuck,
+}
+
+impl Waiting {
+    fn datastore(&self) -> Option<&DatastoreId> {
+        bytes_of(&self.media).map(|(blob, _)| &blob.location.datastore)
+    }
+}
+
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nothing when it is the caller's turn at once: a [`Turn`] that has to be passed on.
-    fn join(&self, media: &NewMedia) -> Option<(u64, Receiver<Outcome>)> {
+    fn join(&self, media: &NewMedia) -> Joined {
         let mut state = self.lock();
-        if state.running < AT_ONCE {
-            state.running += 1;
-            return None;
+        match state.since {
+            None => {
+                state.since = Some(Instant::now());
+                return Joined::Turn;
+            }
+            Some(since) if since.elapsed() > PATIENCE => return Joined::Stuck,
+            Some(_) => {}
         }
         let (answer, answered) = oneshot::channel();
         state.last += 1;
         let number = state.last;
         state.waiting.push(Waiting { number, media: media.clone(), answer });
-        Some((number, answered))
+        Joined::Waiting { number, answer: answered }
     }
 
     /// Whether it was still waiting.
@@ -99,15 +122,18 @@ fn bytes_of(media: &NewMedia) -> Option<(&BlobRecord, &Checksum)> {
 
 /// Records `media`, when it is its turn.
 pub(super) async fn insert(store: &PostgresStore, media: &NewMedia) -> Result<Inserted, StoreError> {
-    let Some((number, mut answer)) = store.queue().join(media) else {
-        let _turn = Turn(store.clone());
-        return super::insert_alone(store, media).await;
+    let (number, mut answer) = match store.queue().join(media) {
+        Joined::Turn => {
+            let _turn = Turn(store.clone());
+            return super::insert_alone(store, media).await;
+        }
+        Joined::Waiting { number, answer } => (number, answer),
+        Joined::Stuck => return super::insert_alone(store, media).await,
     };
-    let limit = store.pool().acquire_timeout();
-    let answered = match timeout(limit, &mut answer).await {
+    let answered = match timeout(PATIENCE, &mut answer).await {
         Ok(answered) => answered,
-        Err(_) if store.queue().leave(number) => return Err(Exhausted(limit).into()),
-        // It is under way, and has timeouts of its own.
+        Err(_) if store.queue().leave(number) => return super::insert_alone(store, media).await,
+        // It is under way.
         Err(_) => answer.await,
     };
     answered.unwrap_or_else(|gone| Err(StoreError::Unavailable(Box::new(gone))))
@@ -120,12 +146,13 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let mut state = self.0.queue().lock();
         state.waiting.retain(|waiting| !waiting.answer.is_closed());
-        if state.waiting.is_empty() {
-            state.running -= 1;
+        let Some(datastore) = state.waiting.iter().find_map(Waiting::datastore).cloned() else {
+            state.since = None;
             return;
-        }
-        let some = state.waiting.len().min(TOGETHER);
-        let batch: Vec<Waiting> = state.waiting.drain(..some).collect();
+        };
+        state.since = Some(Instant::now());
+        let of_it = |waiting: &mut Waiting| waiting.datastore() == Some(&datastore);
+        let batch: Vec<Waiting> = state.waiting.extract_if(.., of_it).take(TOGETHER).collect();
         drop(state);
         let turn = Self(self.0.clone());
         in_background(async move { record(&turn.0, batch).await });
@@ -152,14 +179,14 @@ async fn record(store: &PostgresStore, batch: Vec<Waiting>) {
                     }
                 }
             }
-            Err(StoreError::Unavailable(error)) => {
+            Err(StoreError::Unavailable(error)) if may_have_happened(&*error) => {
                 let error: Arc<dyn std::error::Error + Send + Sync> = error.into();
                 for waiting in batch {
                     let error = Shared(Arc::clone(&error));
                     let _ = waiting.answer.send(Err(StoreError::Unavailable(Box::new(error))));
                 }
             }
-            // Nothing happened, and who is to blame is found out by trying each.
+            // Nothing happened. One of them is to blame, or waits for a lock: each is tried.
             Err(_) => rest = batch,
         }
     }
