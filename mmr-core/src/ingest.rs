@@ -252,9 +252,14 @@ async fn copy(
             copied(spool);
             Ok(())
         };
-        // More comes in meanwhile.
-        let ((), following) = future::try_join(taken_in, ready.next().map_err(Error::from)).await?;
-        next = following;
+        next = if is_object {
+            // More comes in while the file is written to, which `append` waits for.
+            future::try_join(taken_in, ready.next().map_err(Error::from)).await?.1
+        } else {
+            // A writer does not wait: what is read as soon as it is there comes in small pieces, at twice the cost.
+            taken_in.await?;
+            ready.next().await?
+        };
     }
     digests.finish().await
 }
