@@ -17,7 +17,7 @@ use chacha20::{
 use futures_util::{StreamExt as _, stream::BoxStream};
 use mmr_core::{
     backend::object_store::ObjectStoreDatastore,
-    datastore::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError, LinkRequest},
+    datastore::{BlobRead, BlobStat, BlobWriter, Datastore, DatastoreError, LinkRequest, OpenObject},
     stream::ByteStream,
     types::{BlobKey, Hasher, Timestamp},
 };
@@ -63,6 +63,11 @@ impl Datastore for Encrypted {
     async fn create(&self, key: &BlobKey) -> Result<Box<dyn BlobWriter>, DatastoreError> {
         let (inner, cipher) = (self.inner.create(key).await?, self.secret.cipher(key, 0));
         Ok(Box::new(EncryptedWriter { inner, cipher }))
+    }
+
+    /// The file of such an object would be written, and read, in the clear.
+    async fn create_open(&self, _: &BlobKey) -> Result<Option<OpenObject>, DatastoreError> {
+        Ok(None)
     }
 
     async fn read(&self, key: &BlobKey, range: Option<Range<u64>>) -> Result<BlobRead, DatastoreError> {
