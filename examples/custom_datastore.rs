@@ -108,6 +108,11 @@ impl BlobWriter for EncryptedWriter {
         self.inner.write(apply(&mut self.cipher, chunk)).await
     }
 
+    async fn write_many(&mut self, chunks: Vec<Bytes>) -> Result<(), DatastoreError> {
+        let encrypted = chunks.into_iter().map(|chunk| apply(&mut self.cipher, chunk)).collect();
+        self.inner.write_many(encrypted).await
+    }
+
     async fn commit(self: Box<Self>) -> Result<(), DatastoreError> {
         self.inner.commit().await
     }

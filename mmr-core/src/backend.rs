@@ -9,6 +9,8 @@ mod cloud;
 mod dialect;
 #[cfg(feature = "gcs")]
 pub mod gcs;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod group;
 pub mod memory;
 #[cfg(feature = "net")]
 pub mod net;

@@ -75,6 +75,14 @@ pub trait BlobWriter: Send {
     /// writer can only be aborted or dropped.
     async fn write(&mut self, chunk: Bytes) -> Result<(), DatastoreError>;
 
+    /// Appends several chunks, which is cheaper for some than one after the other.
+    async fn write_many(&mut self, chunks: Vec<Bytes>) -> Result<(), DatastoreError> {
+        for chunk in chunks {
+            self.write(chunk).await?;
+        }
+        Ok(())
+    }
+
     /// Makes the object visible and durable. After an error, or when the returned future was dropped before its end,
     /// nothing is visible at the key, or, when the backend cannot tell, a whole but unreferenced object is left for the
     /// sweep.
@@ -84,22 +92,17 @@ pub trait BlobWriter: Send {
     async fn abort(self: Box<Self>);
 }
 
-/// A new object in the making that is a file already. Its bytes are written to the file, in place of [`BlobWriter::write`].
+/// A new object in the making that others read meanwhile.
 pub struct OpenObject {
-    /// Where the bytes go, from the start of the file on, and can be read.
+    /// What the writer has been given, from the start of the file on, as soon as [`BlobWriter::write`] returns.
     pub file: Arc<File>,
-    /// Whether the commit syncs the file: then whoever writes much should have it synced on the way.
-    pub synced: bool,
-    /// What makes an object of the file, or removes it.
+    /// What writes to the file, and makes an object of it.
     pub writer: Box<dyn BlobWriter>,
 }
 
 impl fmt::Debug for OpenObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenObject")
-            .field("file", &self.file)
-            .field("synced", &self.synced)
-            .finish_non_exhaustive()
+        f.debug_struct("OpenObject").field("file", &self.file).finish_non_exhaustive()
     }
 }
 

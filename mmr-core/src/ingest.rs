@@ -1,13 +1,13 @@
 //! The only writer of new blobs: bytes first, then the row.
 
-use std::{fs::File, io, sync::Arc};
+use std::{fs::File, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, TryFutureExt as _, future};
 
 use crate::{
     Error, Result,
-    datastore::{BlobWriter, Datastore, DatastoreError, Datastores, OpenObject, Placement},
+    datastore::{BlobWriter, Datastore, Datastores, OpenObject, Placement},
     news::{self, News},
     store::{
         BlobIndex, Inserted, MediaFilter, MediaIndex, NewBlob, NewMedia, NewThumbnail, Page, Refusal,
@@ -42,8 +42,8 @@ pub(crate) struct Target<'p> {
 pub(crate) struct Opened {
     location: BlobLocation,
     writer: Box<dyn BlobWriter>,
-    /// Where others read it while it is made, and whether it is synced.
-    file: Option<(Arc<File>, bool)>,
+    /// Where others read it while it is made.
+    file: Option<Arc<File>>,
 }
 
 /// A body that has come in whole and is not visible yet. Dropping it abandons the object.
@@ -95,8 +95,8 @@ impl Ingest {
     /// The same, for an object that others read while it is made: of its own file, if it has one.
     pub(crate) async fn open_to_readers(&self, target: Target<'_>) -> Result<Opened> {
         let (datastore, location) = self.place(target)?;
-        if let Some(OpenObject { file, synced, writer }) = datastore.create_open(&location.key).await? {
-            return Ok(Opened { location, writer, file: Some((file, synced)) });
+        if let Some(OpenObject { file, writer }) = datastore.create_open(&location.key).await? {
+            return Ok(Opened { location, writer, file: Some(file) });
         }
         let writer = datastore.create(&location.key).await?;
         Ok(Opened { location, writer, file: None })
@@ -235,63 +235,44 @@ async fn copy(
 ) -> Result<Digests> {
     let mut digests = Digesting::new();
     let mut ready = Ready::new(body);
-    let is_object = spool.as_ref().is_some_and(Spool::is_object);
     let mut next = ready.next().await?;
     while let Some(chunks) = next {
         let written = async {
             for chunk in &chunks {
                 digests.update(chunk).await?;
-                if !is_object {
-                    writer.write(chunk.clone()).await?;
-                }
             }
+            writer.write_many(chunks.clone()).await?;
             Ok::<_, Error>(())
         };
-        let taken_in = async {
-            future::try_join(append(spool, chunks.clone()), written).await?;
-            copied(spool);
-            Ok(())
-        };
-        next = if is_object {
-            // More comes in while the file is written to, which `append` waits for.
-            future::try_join(taken_in, ready.next().map_err(Error::from)).await?.1
-        } else {
-            // A writer does not wait: what is read as soon as it is there comes in small pieces, at twice the cost.
-            taken_in.await?;
-            ready.next().await?
+        next = match spool {
+            Some(open) if open.is_object() => {
+                let readable = async {
+                    written.await?;
+                    open.advance(chunks.iter().map(|chunk| chunk.len() as u64).sum());
+                    Ok(())
+                };
+                // More comes in while the file is written to, which its writer waits for.
+                future::try_join(readable, ready.next().map_err(Error::from)).await?.1
+            }
+            _ => {
+                future::join(append(spool, &chunks), written).await.1?;
+                copied(spool);
+                // Other writers do not wait: what is read as soon as it is there comes in small pieces, at twice the cost.
+                ready.next().await?
+            }
         };
     }
     digests.finish().await
 }
 
 /// What only lies beside the object may fail.
-async fn append(spool: &mut Option<Spool>, chunks: Vec<Bytes>) -> Result<()> {
-    let Some(open) = spool else { return Ok(()) };
-    match open.append(chunks).await {
-        Err(error) if !open.is_object() => {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(
-                error,
-                "a temporary file for remote media failed: readers wait for the whole of it"
-            );
-            *spool = None;
-            Ok(())
-        }
-        result => result.map_err(datastores_fault),
-    }
-}
-
-/// The file of an object is the datastore's.
-fn datastores_fault(error: StreamError) -> Error {
-    let StreamError::Storage(source) = error else { return error.into() };
-    match source.downcast_ref::<io::Error>().map(io::Error::kind) {
-        Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
-            DatastoreError::Full(source).into()
-        }
-        Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
-            DatastoreError::Denied(source).into()
-        }
-        _ => DatastoreError::Other(source).into(),
+async fn append(spool: &mut Option<Spool>, chunks: &[Bytes]) {
+    if let Some(open) = spool
+        && let Err(error) = open.append(chunks.to_vec()).await
+    {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "a temporary file for remote media failed: readers wait for the whole of it");
+        *spool = None;
     }
 }
 
@@ -338,8 +319,7 @@ impl<'b> Ready<'b> {
 impl Opened {
     /// A spool over the file of the object, where it is one.
     pub(crate) fn spool(&self, hold_back: u64) -> Option<Spool> {
-        let (file, synced) = self.file.as_ref()?;
-        Some(Spool::of_object(Arc::clone(file), *synced, hold_back))
+        Some(Spool::of_object(Arc::clone(self.file.as_ref()?), hold_back))
     }
 }
 
@@ -364,25 +344,12 @@ impl Staged {
 mod tests {
     use super::*;
 
-    async fn append_to_full_disk(of_object: bool) -> (Option<Spool>, Result<()>) {
-        let full = Arc::new(File::options().write(true).open("/dev/full").unwrap());
-        let spool = if of_object { Spool::of_object(full, false, 0) } else { Spool::beside(full, 0) };
-        let mut spool = Some(spool);
-        let result = append(&mut spool, vec![Bytes::from_static(b"bytes")]).await;
-        (spool, result)
-    }
-
-    #[tokio::test]
-    #[cfg(target_os = "linux")]
-    async fn a_full_disk_under_the_object_is_the_datastores_error() {
-        let (_, result) = append_to_full_disk(true).await;
-        assert!(matches!(result, Err(Error::Datastore(DatastoreError::Full(_)))), "{result:?}");
-    }
-
     #[tokio::test]
     #[cfg(target_os = "linux")]
     async fn a_full_disk_beside_the_object_costs_the_spool_and_nothing_else() {
-        let (spool, result) = append_to_full_disk(false).await;
-        assert!(spool.is_none() && result.is_ok(), "{result:?}");
+        let full = Arc::new(File::options().write(true).open("/dev/full").unwrap());
+        let mut spool = Some(Spool::new(full, false, 0));
+        append(&mut spool, &[Bytes::from_static(b"bytes")]).await;
+        assert!(spool.is_none());
     }
 }

@@ -466,18 +466,21 @@ async fn the_planner_hears_of_a_table_that_grew_from_nothing_before_autovacuum_c
     assert!(plan[0].contains("media_origin_media_id_key"), "{plan:?}");
 }
 
+/// How many statements the server has told of that ran in this database.
+fn statements(cluster: &Cluster, url: &str) -> usize {
+    let (_, database) = url.split_once('?').unwrap().0.rsplit_once('/').unwrap();
+    let log = fs::read_to_string(cluster.directory().join("log")).unwrap();
+    let of_this = |line: &&str| line.split_once(' ').is_some_and(|(name, _)| name == database);
+    let runs = |line: &&str| line.contains("LOG:  execute") || line.contains("LOG:  statement:");
+    log.lines().filter(of_this).filter(runs).count()
+}
+
 #[tokio::test]
 async fn a_hot_call_is_one_statement() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;
-    let (_, database) = url.split_once('?').unwrap().0.rsplit_once('/').unwrap();
     let store = open(&format!("{url}&options=-c%20log_statement%3Dall%20-c%20log_duration%3Don")).await;
-    let told = || {
-        let log = fs::read_to_string(cluster.directory().join("log")).unwrap();
-        let of_this = |line: &&str| line.split_once(' ').is_some_and(|(name, _)| name == database);
-        let runs = |line: &&str| line.contains("LOG:  execute") || line.contains("LOG:  statement:");
-        log.lines().filter(of_this).filter(runs).count()
-    };
+    let told = || statements(cluster, &url);
     // Opens the connection.
     ok(store.lookup(&mxc(0)).await);
     let before = told();

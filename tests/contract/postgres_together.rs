@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{fs, is_stored, join_all, ok, open, raw};
+use super::{is_stored, join_all, ok, open, raw, statements};
 use mmr_core::{
     backend::postgres::PostgresStore,
     store::{
@@ -23,13 +23,8 @@ async fn at_once(store: &PostgresStore, all: &[NewMedia]) -> Vec<Result<Inserted
 async fn what_arrives_at_once_is_recorded_in_few_transactions() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;
-    let (_, database) = url.split_once('?').unwrap().0.rsplit_once('/').unwrap();
     let store = open(&format!("{url}&options=-c%20log_statement%3Dall")).await;
-    let told = || {
-        let log = fs::read_to_string(cluster.directory().join("log")).unwrap();
-        let of_this = |line: &&str| line.split_once(' ').is_some_and(|(name, _)| name == database);
-        log.lines().filter(of_this).filter(|line| line.contains("LOG:  execute")).count()
-    };
+    let told = || statements(cluster, &url);
     ok(store.lookup(&mxc(0)).await);
     // Nobody waits long for a machine that is busy: then everybody goes alone, and another round tells.
     for round in 0..50 {
@@ -53,7 +48,7 @@ async fn only_what_is_plain_is_recorded_with_others() {
     ok(store.insert(&media(1, 1)).await);
     ok(store.reserve(&reservation(2, 0, 60), None).await);
     let sql = "SELECT mmr.insert_plain_media(array_agg(origin), array_agg(name), array_agg(hash), array_agg(hash),
-            array_agg(7::bigint), array_agg('main'::text), array_agg('k/' || name), array_agg('image/png'::text),
+            array_agg(7::bigint), 'main', array_agg('k/' || name), array_agg('image/png'::text),
             array_agg(NULL::text), array_agg(NULL::text), array_agg(0::bigint), array_agg(true))
         FROM (VALUES ('example.org', 'new', sha256('new')), ('example.org', 'same', sha256('new')),
             ('example.org', 'media0001', sha256('taken')), ('example.org', 'media0002', sha256('reserved')),

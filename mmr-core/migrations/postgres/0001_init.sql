@@ -385,7 +385,7 @@ END $$;
 -- datastore, whose sum is locked last. Whoever waits for another's lock fails soon, and all of them are then recorded alone.
 -- Planning would take longer than it does, and what is best does not depend on the parameters.
 CREATE FUNCTION mmr.insert_plain_media(
-    p_origins text[], p_media_ids text[], p_hashes bytea[], p_checksums bytea[], p_sizes bigint[], p_datastores text[],
+    p_origins text[], p_media_ids text[], p_hashes bytea[], p_checksums bytea[], p_sizes bigint[], p_datastore text,
     p_keys text[], p_content_types text[], p_file_names text[], p_uploaders text[], p_created bigint[],
     p_requires_auth boolean[]
 ) RETURNS bigint[] LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET lock_timeout = '200ms' AS $$
@@ -398,21 +398,21 @@ BEGIN
     ) l;
     WITH given AS MATERIALIZED (
         SELECT DISTINCT ON (n.hash) n.*
-        FROM unnest(p_origins, p_media_ids, p_hashes, p_checksums, p_sizes, p_datastores, p_keys, p_content_types,
-            p_file_names, p_uploaders, p_created, p_requires_auth) WITH ORDINALITY
-            n (origin, media_id, hash, checksum, size, datastore, key, content_type, file_name, uploader, created,
-                requires_auth, number)
+        FROM unnest(p_origins, p_media_ids, p_hashes, p_checksums, p_sizes, p_keys, p_content_types, p_file_names,
+            p_uploaders, p_created, p_requires_auth) WITH ORDINALITY
+            n (origin, media_id, hash, checksum, size, key, content_type, file_name, uploader, created, requires_auth,
+                number)
         WHERE NOT EXISTS (SELECT FROM mmr.media m WHERE m.origin = n.origin AND m.media_id = n.media_id)
             AND NOT EXISTS (SELECT FROM mmr.reservations r WHERE r.origin = n.origin AND r.media_id = n.media_id)
         ORDER BY n.hash, n.number
     ), stored AS (
         INSERT INTO mmr.blobs (hash, checksum, size, datastore, key)
-        SELECT g.hash, g.checksum, g.size, g.datastore, g.key FROM given g ORDER BY g.hash
+        SELECT g.hash, g.checksum, g.size, p_datastore, g.key FROM given g ORDER BY g.hash
         ON CONFLICT (hash) DO NOTHING RETURNING id, hash
     ), plain AS MATERIALIZED (
         SELECT g.*, s.id AS blob FROM stored s JOIN given g ON g.hash = s.hash
     ), kept AS (
-        DELETE FROM mmr.garbage g USING plain p WHERE g.datastore = p.datastore AND g.key = p.key
+        DELETE FROM mmr.garbage g USING plain p WHERE g.datastore = p_datastore AND g.key = p.key
     ), recorded AS (
         INSERT INTO mmr.media (origin, media_id, blob, content_type, file_name, uploader, created, requires_auth)
         SELECT p.origin, p.media_id, p.blob, p.content_type, p.file_name, p.uploader, p.created, p.requires_auth

@@ -32,6 +32,7 @@ mod open_file;
 pub(super) mod probe;
 mod reader;
 mod resume;
+mod sync_ahead;
 mod walk;
 mod writer;
 

@@ -4,10 +4,7 @@ use std::{fs::File, io, ops::Range, os::unix::fs::FileExt as _, path::Path, sync
 
 use bytes::Bytes;
 use futures_util::stream;
-use tokio::{
-    sync::watch,
-    task::{JoinHandle, spawn_blocking},
-};
+use tokio::{sync::watch, task::spawn_blocking};
 
 use super::{Buffers, ByteStream, StreamError, page_cache};
 
@@ -22,19 +19,8 @@ const CHUNK: usize = 128 * 1024;
 pub struct Spool {
     shared: Arc<Shared>,
     written: u64,
-    object: Option<Object>,
+    is_object: bool,
 }
-
-/// How much of the file of an object the disk has been asked to write down.
-#[derive(Debug)]
-struct Object {
-    synced: bool,
-    unsynced: u64,
-    syncing: Option<JoinHandle<()>>,
-}
-
-/// Bytes from one sync to the next.
-const SYNC_EVERY: u64 = 16 << 20;
 
 /// The reading end. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -70,29 +56,31 @@ impl Spool {
         let directory = directory.map(Path::to_path_buf);
         let make = move || directory.map_or_else(tempfile::tempfile, tempfile::tempfile_in);
         let file = spawn_blocking(make).await.map_err(io::Error::other)??;
-        Ok(Self::beside(Arc::new(file), hold_back))
+        Ok(Self::new(Arc::new(file), false, hold_back))
     }
 
-    /// Puts the bytes into a file of its own.
-    pub(crate) fn beside(file: Arc<File>, hold_back: u64) -> Self {
-        Self::new(file, None, hold_back)
-    }
-
-    /// Puts the bytes into the file of an object in the making, which is synced on the way if it will be in the end.
+    /// A spool over the file of an object, which somebody else writes to.
     #[must_use]
-    pub fn of_object(file: Arc<File>, synced: bool, hold_back: u64) -> Self {
-        Self::new(file, Some(Object { synced, unsynced: 0, syncing: None }), hold_back)
+    pub fn of_object(file: Arc<File>, hold_back: u64) -> Self {
+        Self::new(file, true, hold_back)
     }
 
-    fn new(file: Arc<File>, object: Option<Object>, hold_back: u64) -> Self {
+    pub(crate) fn new(file: Arc<File>, is_object: bool, hold_back: u64) -> Self {
         let state = watch::Sender::new(State { written: 0, end: End::Open });
-        Self { shared: Arc::new(Shared { file, hold_back, state }), written: 0, object }
+        Self { shared: Arc::new(Shared { file, hold_back, state }), written: 0, is_object }
     }
 
-    /// Whether the file is that of an object: then nobody else has its bytes.
+    /// Whether somebody else writes to the file.
     #[must_use]
     pub const fn is_object(&self) -> bool {
-        self.object.is_some()
+        self.is_object
+    }
+
+    /// Lets readers see `bytes` more that were written to the file of an object.
+    pub fn advance(&mut self, bytes: u64) {
+        self.written += bytes;
+        let written = self.written;
+        self.shared.state.send_modify(|state| state.written = written);
     }
 
     /// Appends `chunks`; readers see them when this returns.
@@ -103,13 +91,8 @@ impl Spool {
                 shared.file.write_all_at(chunk, offset).map(|()| offset + chunk.len() as u64)
             })
         };
-        let before = self.written;
-        self.written = spawn_blocking(write).await.map_err(storage)?.map_err(storage)?;
-        let written = self.written;
-        self.shared.state.send_modify(|state| state.written = written);
-        if let Some(object) = &mut self.object {
-            object.wrote(written - before, &self.shared).await;
-        }
+        let end = spawn_blocking(write).await.map_err(storage)?.map_err(storage)?;
+        self.advance(end - offset);
         Ok(())
     }
 
@@ -122,24 +105,6 @@ impl Spool {
     #[must_use]
     pub fn reader(&self) -> SpoolReader {
         SpoolReader(Arc::clone(&self.shared))
-    }
-}
-
-impl Object {
-    /// One sync at a time, beside what is still coming: a disk that is slower than the network slows the sender down now,
-    /// rather than the commit.
-    async fn wrote(&mut self, bytes: u64, shared: &Arc<Shared>) {
-        self.unsynced += bytes;
-        if !self.synced || self.unsynced < SYNC_EVERY {
-            return;
-        }
-        if let Some(syncing) = &mut self.syncing {
-            syncing.await.unwrap_or_default();
-        }
-        let shared = Arc::clone(shared);
-        // What fails here fails at the commit too, which tells.
-        self.syncing = Some(spawn_blocking(move || drop(shared.file.sync_data())));
-        self.unsynced = 0;
     }
 }
 

@@ -14,15 +14,11 @@ use bytes::Bytes;
 use tokio::{runtime::Handle, sync::oneshot, task::spawn_blocking};
 use tokio_util::task::TaskTracker;
 
-use super::{directory::Directory, error::classify};
+use super::{directory::Directory, error::classify, sync_ahead::SyncAhead, writer::NoResult};
 use crate::{
     datastore::{BlobWriter, DatastoreError, OpenObject},
     types::BlobKey,
 };
-
-#[derive(Debug, thiserror::Error)]
-#[error("the commit ended without a result")]
-struct NoResult;
 
 /// Makes the file of a new object. Its directory is there already where it has to be durable.
 pub(super) async fn create(
@@ -30,18 +26,19 @@ pub(super) async fn create(
     key: &BlobKey,
     tasks: &TaskTracker,
 ) -> Result<OpenObject, DatastoreError> {
-    let synced = directory.syncs();
-    let names = Names { staged: directory.staged(key), path: directory.path(key), fsync: synced };
+    let fsync = directory.syncs();
+    let names = Names { staged: directory.staged(key), path: directory.path(key), fsync };
     let staged = names.staged.clone();
     let file = Arc::new(spawn_blocking(move || open(&staged)).await.map_err(classify)?.map_err(classify)?);
     let writer = Writer {
         file: Arc::clone(&file),
         written: 0,
+        synced: fsync.then(SyncAhead::default),
         names: Some(names),
         tasks: tasks.clone(),
         runtime: Handle::current(),
     };
-    Ok(OpenObject { file, synced, writer: Box::new(writer) })
+    Ok(OpenObject { file, writer: Box::new(writer) })
 }
 
 /// Directories that need not be durable are made by whoever comes first.
@@ -60,6 +57,8 @@ fn open(path: &Path) -> io::Result<File> {
 struct Writer {
     file: Arc<File>,
     written: u64,
+    /// `None` where the commit syncs nothing.
+    synced: Option<SyncAhead>,
     /// Until somebody sees to what becomes of the file.
     names: Option<Names>,
     // Commits and clean-ups go on when their callers do not.
@@ -76,10 +75,23 @@ struct Names {
 #[async_trait]
 impl BlobWriter for Writer {
     async fn write(&mut self, chunk: Bytes) -> Result<(), DatastoreError> {
-        let (file, offset, len) = (Arc::clone(&self.file), self.written, chunk.len() as u64);
-        let write = move || file.write_all_at(&chunk, offset);
-        spawn_blocking(write).await.map_err(classify)?.map_err(classify)?;
-        self.written += len;
+        self.write_many(vec![chunk]).await
+    }
+
+    /// With one hop to another thread.
+    async fn write_many(&mut self, chunks: Vec<Bytes>) -> Result<(), DatastoreError> {
+        let file = Arc::clone(&self.file);
+        if let Some(synced) = &mut self.synced {
+            let file = Arc::clone(&file);
+            synced.before(chunks.iter().map(Bytes::len).sum(), move || file.sync_data()).await;
+        }
+        let offset = self.written;
+        let write = move || {
+            chunks.iter().try_fold(offset, |offset, chunk| {
+                file.write_all_at(chunk, offset).map(|()| offset + chunk.len() as u64)
+            })
+        };
+        self.written = spawn_blocking(write).await.map_err(classify)?.map_err(classify)?;
         Ok(())
     }
 
@@ -164,13 +176,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_written_to_the_file_is_the_object_once_it_is_committed() {
+    async fn what_is_written_is_in_the_file_at_once_and_is_the_object_once_it_is_committed() {
         for fsync in [true, false] {
             let (_directory, store) = store_with(DirectoryOptions { fsync });
             let key = BlobKey::generate();
-            let OpenObject { file, synced, writer } = made(&store, &key).await;
-            assert_eq!(synced, fsync);
-            file.write_all_at(b"bytes", 0).unwrap();
+            let OpenObject { file, mut writer } = made(&store, &key).await;
+            writer.write(Bytes::from_static(b"by")).await.unwrap();
+            writer.write_many(vec![Bytes::from_static(b"t"), Bytes::from_static(b"es")]).await.unwrap();
+            let mut read = [0; 5];
+            file.read_exact_at(&mut read, 0).unwrap();
+            assert_eq!(&read, b"bytes");
             assert!(matches!(content(&store, &key).await, Err(DatastoreError::NotFound)));
             writer.commit().await.unwrap();
             assert_eq!(content(&store, &key).await.unwrap(), "bytes");
@@ -178,14 +193,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_writer_is_given_can_be_read_from_the_file_at_once() {
-        let (_directory, store) = store();
-        let OpenObject { file, mut writer, .. } = made(&store, &BlobKey::generate()).await;
-        writer.write(Bytes::from_static(b"by")).await.unwrap();
-        writer.write(Bytes::from_static(b"tes")).await.unwrap();
-        let mut read = [0; 5];
-        file.read_exact_at(&mut read, 0).unwrap();
-        assert_eq!(&read, b"bytes");
+    #[cfg(target_os = "linux")]
+    async fn a_full_disk_is_told_as_such() {
+        let file = Arc::new(File::options().write(true).open("/dev/full").unwrap());
+        let (tasks, runtime) = (TaskTracker::new(), Handle::current());
+        let mut writer = Writer { file, written: 0, synced: None, names: None, tasks, runtime };
+        let result = writer.write(Bytes::from_static(b"bytes")).await;
+        assert!(matches!(result, Err(DatastoreError::Full(_))), "{result:?}");
     }
 
     #[tokio::test]
@@ -193,8 +207,8 @@ mod tests {
         let (directory, store) = store();
         let key = BlobKey::generate();
         for abort in [true, false] {
-            let OpenObject { file, writer, .. } = made(&store, &key).await;
-            file.write_all_at(b"bytes", 0).unwrap();
+            let OpenObject { mut writer, .. } = made(&store, &key).await;
+            writer.write(Bytes::from_static(b"bytes")).await.unwrap();
             if abort {
                 writer.abort().await;
             } else {

@@ -16,7 +16,10 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use super::error::{Place, classify};
+use super::{
+    error::{Place, classify},
+    sync_ahead::SyncAhead,
+};
 use crate::datastore::{BlobWriter, DatastoreError};
 
 type Upload = Box<dyn MultipartUpload>;
@@ -28,7 +31,7 @@ struct Broken;
 
 #[derive(Debug, thiserror::Error)]
 #[error("the commit ended without a result")]
-struct NoResult;
+pub(super) struct NoResult;
 
 #[derive(Debug, thiserror::Error)]
 #[error("the upload is gone before it was finished")]
@@ -63,8 +66,7 @@ pub(super) struct Writer {
     // A write failed or was cancelled: bytes may be missing.
     broken: bool,
     // What the disk has been asked to write down already is not waited for at the commit.
-    unsynced: usize,
-    syncing: Option<JoinHandle<()>>,
+    synced: SyncAhead,
 }
 
 /// An upload under way. The tasks go on when nobody waits for them, so that none is lost: a writer can be dropped at
@@ -78,9 +80,6 @@ struct Sending {
     parts: VecDeque<Part>,
 }
 
-/// Bytes of a staged file from one sync to the next.
-const SYNC_EVERY: usize = 16 << 20;
-
 impl Writer {
     pub(super) fn new(target: Target, part_bytes: usize) -> Self {
         Self {
@@ -91,8 +90,7 @@ impl Writer {
             sending: Sending::default(),
             sent_bytes: 0,
             broken: false,
-            unsynced: 0,
-            syncing: None,
+            synced: SyncAhead::default(),
         }
     }
 
@@ -153,20 +151,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Has the disk write down what has come in, beside what is still coming. One sync at a time: a disk that is slower
-    /// than the network slows the sender down now, rather than the commit.
     async fn sync_ahead(&mut self, next: usize) {
         let Some(staged) = self.target.staged.clone().filter(|_| self.target.fsync) else { return };
-        if self.unsynced >= SYNC_EVERY {
-            if let Some(syncing) = &mut self.syncing {
-                syncing.await.unwrap_or_default();
-            }
-            // What fails here fails at the commit too, which tells.
-            self.syncing =
-                Some(spawn_blocking(|| drop(File::open(staged).and_then(|file| file.sync_data()))));
-            self.unsynced = 0;
-        }
-        self.unsynced += next;
+        self.synced.before(next, || File::open(staged).and_then(|file| file.sync_data())).await;
     }
 
     /// Cleans up in a task of its own, for there may be nobody left to wait for it.

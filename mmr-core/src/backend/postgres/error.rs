@@ -62,14 +62,9 @@ pub(super) fn fate(error: &Error) -> Fate {
 
 /// Whether a write that failed like that may have happened all the same.
 pub(super) fn may_have_happened(error: &(dyn StdError + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        if cause.is::<NoAnswer>() || cause.downcast_ref().is_some_and(|error| fate(error) == Fate::Lost) {
-            return true;
-        }
-        next = cause.source();
-    }
-    false
+    chain(error).any(|cause| {
+        cause.is::<NoAnswer>() || cause.downcast_ref().is_some_and(|error| fate(error) == Fate::Lost)
+    })
 }
 
 /// Whether the connection is of no more use.
@@ -84,14 +79,12 @@ pub(super) fn is_broken(error: &Error) -> bool {
 }
 
 fn source_is<T: StdError + 'static>(error: &Error) -> bool {
-    let mut source = error.source();
-    while let Some(error) = source {
-        if error.is::<T>() {
-            return true;
-        }
-        source = error.source();
-    }
-    false
+    chain(error).skip(1).any(<dyn StdError>::is::<T>)
+}
+
+/// An error, and what it comes from.
+fn chain<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
 }
 
 /// What an error of Postgres means to a caller.

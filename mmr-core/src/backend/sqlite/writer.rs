@@ -1,9 +1,8 @@
 //! The thread that writes, in groups.
 
 use std::{
-    error::Error,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     thread,
 };
 
@@ -11,7 +10,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{checkpoint::Checkpointer, error::Closed, row::run};
-use crate::store::StoreError;
+use crate::{backend::group::GroupError, store::StoreError};
 
 /// Operations that may wait; callers beyond wait for a place.
 const QUEUE: usize = 1024;
@@ -129,17 +128,6 @@ fn run_group(conn: &Connection, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreEr
         run(conn, "RELEASE job", [])?;
     }
     run(conn, "COMMIT", []).map(drop)
-}
-
-/// Why a whole group failed; shared by all of its callers.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("the transaction that the operation was part of failed")]
-struct GroupError(#[source] Arc<dyn Error + Send + Sync>);
-
-impl From<StoreError> for GroupError {
-    fn from(error: StoreError) -> Self {
-        Self(Arc::new(error))
-    }
 }
 
 /// An operation whose result type is forgotten.

@@ -78,6 +78,14 @@ impl BlobWriter for FaultyWriter {
         self.plan.call("BlobWriter::write", self.inner.write(chunk)).await
     }
 
+    /// Each can fail.
+    async fn write_many(&mut self, chunks: Vec<Bytes>) -> Result<(), DatastoreError> {
+        for chunk in chunks {
+            self.write(chunk).await?;
+        }
+        Ok(())
+    }
+
     async fn commit(self: Box<Self>) -> Result<(), DatastoreError> {
         let Self { inner, plan } = *self;
         plan.call("BlobWriter::commit", inner.commit()).await

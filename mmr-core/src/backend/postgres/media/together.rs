@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -24,6 +24,7 @@ use super::super::{
     row::{Columns, Value, int, maybe_texts, texts},
 };
 use crate::{
+    backend::group::GroupError,
     store::{Inserted, NewBlob, NewMedia, QuotaCap, StoreError},
     types::{BlobRecord, Checksum, DatastoreId, FileName},
 };
@@ -179,11 +180,10 @@ async fn record(store: &PostgresStore, batch: Vec<Waiting>) {
                     }
                 }
             }
-            Err(StoreError::Unavailable(error)) if may_have_happened(&*error) => {
-                let error: Arc<dyn std::error::Error + Send + Sync> = error.into();
+            Err(error) if may_have_happened(&error) => {
+                let error = GroupError::from(error);
                 for waiting in batch {
-                    let error = Shared(Arc::clone(&error));
-                    let _ = waiting.answer.send(Err(StoreError::Unavailable(Box::new(error))));
+                    let _ = waiting.answer.send(Err(StoreError::Unavailable(Box::new(error.clone()))));
                 }
             }
             // Nothing happened. One of them is to blame, or waits for a lock: each is tried.
@@ -193,7 +193,7 @@ async fn record(store: &PostgresStore, batch: Vec<Waiting>) {
     join_all(rest.into_iter().map(alone)).await;
 }
 
-/// Answers which ones are recorded, counted from 1.
+/// Answers which ones are recorded, counted from 1. Their bytes are all in one datastore.
 async fn insert_together(store: &PostgresStore, batch: &[Waiting]) -> Result<HashSet<i64>, StoreError> {
     let all = || batch.iter().map(|waiting| &waiting.media);
     let blobs = || all().filter_map(bytes_of);
@@ -203,7 +203,7 @@ async fn insert_together(store: &PostgresStore, batch: &[Waiting]) -> Result<Has
         Value::BytesList(blobs().map(|(blob, _)| blob.hash.as_bytes().to_vec()).collect()),
         Value::BytesList(blobs().map(|(_, checksum)| checksum.as_bytes().to_vec()).collect()),
         Value::Ints(blobs().map(|(blob, _)| int(blob.size)).collect()),
-        texts(blobs().map(|(blob, _)| blob.location.datastore.as_str())),
+        Value::from(blobs().next().map(|(blob, _)| blob.location.datastore.as_str())),
         texts(blobs().map(|(blob, _)| blob.location.key.as_str())),
         texts(all().map(|media| media.content_type.as_str())),
         maybe_texts(all().map(|media| media.file_name.as_ref().map(FileName::as_str))),
@@ -215,8 +215,3 @@ async fn insert_together(store: &PostgresStore, batch: &[Waiting]) -> Result<Has
     let recorded: Vec<i64> = Columns::of("media", only(&rows, "media")?).get()?;
     Ok(recorded.into_iter().collect())
 }
-
-/// What went wrong for several at once.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-struct Shared(Arc<dyn std::error::Error + Send + Sync>);
